@@ -1,0 +1,1 @@
+"""The command `mesh` and its verbs; no logic."""

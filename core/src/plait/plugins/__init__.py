@@ -1,0 +1,1 @@
+"""Discovery, loading, hook specifications and the catalogue of plugins."""

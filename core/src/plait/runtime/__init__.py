@@ -1,0 +1,1 @@
+"""Supervisor, workers, drain and admin server; no protocol knowledge."""

@@ -1,0 +1,1 @@
+"""The fault filter for Plait: aborts and delays on purpose."""

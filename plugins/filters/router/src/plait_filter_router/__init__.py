@@ -1,0 +1,1 @@
+"""The router filter for Plait: virtual hosts, matches, retries and redirects."""

@@ -1,0 +1,1 @@
+"""TCP proxying for Plait: tcp_proxy, bytes to bytes."""

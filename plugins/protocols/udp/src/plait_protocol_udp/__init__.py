@@ -1,0 +1,1 @@
+"""UDP proxying for Plait: udp_proxy with sessions."""

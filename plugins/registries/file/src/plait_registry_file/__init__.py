@@ -1,0 +1,1 @@
+"""A watched YAML or JSON file as a service registry for Plait."""

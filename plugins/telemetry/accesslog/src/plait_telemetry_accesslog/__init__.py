@@ -1,0 +1,1 @@
+"""Access logs for Plait in Envoy's text and JSON formats."""

@@ -1,0 +1,1 @@
+"""Prometheus exposition for Plait under Envoy's stat names."""
