@@ -1,0 +1,97 @@
+"""Every distribution of the workspace has the same shape; this is what a new plugin must not forget."""
+
+import re
+import tomllib
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/*/pyproject.toml"))
+PUBLISHED = [ROOT / "core", *PLUGINS, ROOT / "plait-all"]
+KINDS = {"protocols", "filters", "registries", "telemetry", "policies"}
+POSTURES = {
+    "robust_to_untrusted_downstream",
+    "robust_to_untrusted_downstream_and_upstream",
+    "requires_trusted_downstream_and_upstream",
+    "unknown",
+    "data_plane_agnostic",
+}
+
+
+def load(folder: Path) -> dict[str, Any]:
+    return tomllib.loads((folder / "pyproject.toml").read_text())
+
+
+def relative(folder: Path) -> str:
+    return folder.relative_to(ROOT).as_posix()
+
+
+def import_name(folder: Path) -> str:
+    name: str = load(folder)["project"]["name"]
+    return name.replace("-", "_")
+
+
+@pytest.mark.parametrize("folder", PUBLISHED, ids=relative)
+def test_distribution_declares_what_the_catalogue_shows(folder: Path) -> None:
+    project = load(folder)["project"]
+    assert project["license"] == "Apache-2.0"
+    assert project["requires-python"] == ">=3.11"
+    assert sum(line.startswith("Development Status :: ") for line in project["classifiers"]) == 1
+    assert "plait" in project["keywords"]
+    assert len(POSTURES.intersection(project["keywords"])) == 1
+    readme = (folder / project["readme"]).read_text()
+    assert readme.startswith(f"# {project['name']}\n"), "the README opens with the distribution's name"
+
+
+@pytest.mark.parametrize("folder", PUBLISHED, ids=relative)
+def test_dependencies_have_lower_bounds_only(folder: Path) -> None:
+    for requirement in load(folder)["project"]["dependencies"]:
+        assert re.fullmatch(r"[A-Za-z0-9._-]+>=[0-9.]+", requirement), requirement
+
+
+@pytest.mark.parametrize("folder", PLUGINS, ids=relative)
+def test_plugin_is_found_through_its_entry_points(folder: Path) -> None:
+    project = load(folder)["project"]
+    name, groups = import_name(folder), project["entry-points"]
+    kinds = {group.removeprefix("plait.") for group in groups} - {"extensions"}
+    assert kinds, "a plugin answers for at least one kind"
+    assert kinds <= KINDS
+    assert groups["plait.extensions"], "what it registers is listed, to be found without an import"
+    for group in groups.values():
+        for target in group.values():
+            assert target == name or target.startswith(f"{name}.")
+    assert (folder / "src" / name / "py.typed").is_file()
+    assert (folder / "src" / name / "__init__.py").is_file()
+
+
+def test_no_two_plugins_list_the_same_extension() -> None:
+    listed = Counter(name for folder in PLUGINS for name in load(folder)["project"]["entry-points"]["plait.extensions"])
+    assert [name for name, times in listed.items() if times > 1] == []
+
+
+def test_workspace_settings_name_every_plugin() -> None:
+    tool = load(ROOT)["tool"]
+    dists = {load(folder)["project"]["name"] for folder in [ROOT / "core", *PLUGINS]}
+    modules = {import_name(folder) for folder in PLUGINS}
+    assert set(tool["uv"]["sources"]) == dists
+    assert set(tool["importlinter"]["root_packages"]) == {"plait", *modules}
+    contracts = {contract["name"]: contract for contract in tool["importlinter"]["contracts"]}
+    assert set(contracts["the core never imports a plugin"]["forbidden_modules"]) == modules
+    everything = {re.split(">=", line)[0] for line in load(ROOT / "plait-all")["project"]["dependencies"]}
+    assert everything == dists
+
+
+def test_test_files_have_unique_names() -> None:
+    files = [path for folder in ("core", "plugins", "tests") for path in (ROOT / folder).rglob("test_*.py")]
+    names = Counter(path.name for path in files)
+    assert [name for name, times in names.items() if times > 1] == []
+
+
+def test_tests_of_a_distribution_carry_its_name() -> None:
+    for folder in [ROOT / "core", *PLUGINS]:
+        stem = "plait_" if folder.name == "core" else import_name(folder).removeprefix("plait_") + "_"
+        for path in (folder / "tests").rglob("test_*.py"):
+            assert path.name.startswith(f"test_{stem}"), f"{relative(path)}: name it test_{stem}<module>.py"
