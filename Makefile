@@ -56,4 +56,4 @@ lock:
 	@PYTHON="$(PYTHON)" tools/lock
 
 clean:
-	rm -rf .venv .venv-bootstrap .peers docs/_build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .venv-bootstrap .venv-lock .peers docs/_build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

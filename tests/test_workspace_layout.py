@@ -85,7 +85,7 @@ def test_workspace_settings_name_every_plugin() -> None:
 
 
 def test_test_files_have_unique_names() -> None:
-    files = [path for folder in ("core", "plugins", "tests") for path in (ROOT / folder).rglob("test_*.py")]
+    files = [path for folder in ("core", "plugins", "tests", "bench") for path in (ROOT / folder).rglob("test_*.py")]
     names = Counter(path.name for path in files)
     assert [name for name, times in names.items() if times > 1] == []
 
