@@ -50,7 +50,7 @@ format: setup
 	@touch $@
 
 docs: .venv/.stamp-docs
-	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build
+	$(BIN)/python -m sphinx -E -W --keep-going -b html docs docs/_build
 
 lock:
 	@PYTHON="$(PYTHON)" tools/lock
