@@ -1,0 +1,130 @@
+"""What hooks return: the types that a plugin registers.
+
+A factory is called with the settings, or with the settings and the ``Context`` if it takes two arguments. ``proto`` is
+the full name of the Envoy message that configures the type, when there is one, and ``translate`` a
+``"module:function"`` that turns it into the settings: it is imported where configuration is read and never in a worker. Without
+it the settings come as a TypedStruct (or any plain mapping) and are structured into the ``settings`` class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+
+@attrs.frozen
+class FilterType:
+    """A stream filter. ``factory`` makes a ``StreamFilter``; ``terminal`` for routers, which end a chain.
+
+    ``route_proto`` and ``route_translate`` are those of its settings on routes (default: the same as on the chain).
+    """
+
+    name: str
+    settings: type | None
+    factory: Callable[..., Any]
+    proto: str = ""
+    translate: str = ""
+    terminal: bool = False
+    route_proto: str = ""
+    route_translate: str = ""
+
+
+@attrs.frozen
+class NetworkFilterType:
+    """A filter of connections: ``factory`` makes a ``NetworkFilter``, or a ``TerminalFilter`` when ``terminal``."""
+
+    name: str
+    settings: type | None
+    factory: Callable[..., Any]
+    proto: str = ""
+    translate: str = ""
+    terminal: bool = False
+
+
+@attrs.frozen
+class UdpFilterType:
+    """The terminal filter of a UDP listener: ``factory`` makes an object with ``async serve(socket)`` and ``close()``."""
+
+    name: str
+    settings: type | None
+    factory: Callable[..., Any]
+    proto: str = ""
+    translate: str = ""
+
+
+@attrs.frozen
+class ListenerFilterType:
+    """Looks at a connection before its chain is chosen: ``factory`` makes a ``ListenerFilter``."""
+
+    name: str
+    settings: type | None
+    factory: Callable[..., Any]
+    proto: str = ""
+    translate: str = ""
+
+
+@attrs.frozen
+class RegistryType:
+    """A service registry: ``factory`` makes a ``Registry``. ``can`` names what it can do beyond ``watch``."""
+
+    name: str
+    settings: type | None
+    factory: Callable[..., Any]
+    proto: str = ""
+    translate: str = ""
+    can: frozenset[str] = frozenset()
+
+
+@attrs.frozen
+class AccessLogType:
+    """An access log: ``factory`` makes an ``AccessLog``."""
+
+    name: str
+    settings: type | None
+    factory: Callable[..., Any]
+    proto: str = ""
+    translate: str = ""
+
+
+@attrs.frozen
+class StatsSinkType:
+    """Somewhere to send statistics from the supervisor: ``factory`` makes a ``StatsSink``."""
+
+    name: str
+    settings: type | None
+    factory: Callable[..., Any]
+    proto: str = ""
+    translate: str = ""
+
+
+@attrs.frozen
+class StatsFormatType:
+    """A page of the admin server, ``/stats/<name>``: ``render`` takes a ``Snapshot`` and gives its text."""
+
+    name: str
+    content_type: str
+    render: Callable[..., str]
+
+
+@attrs.frozen
+class AdapterType:
+    """A policy adapter in Mixer's sense: ``factory`` makes an ``Adapter``; ``templates`` are those it handles."""
+
+    name: str
+    settings: type | None
+    factory: Callable[..., Any]
+    templates: tuple[str, ...]
+    proto: str = ""
+    translate: str = ""
+
+
+@attrs.frozen
+class CommandType:
+    """A verb of ``mesh``: ``configure`` adds arguments to an argparse parser, ``run`` takes the parsed ones, gives the exit code."""
+
+    name: str
+    summary: str
+    configure: Callable[[Any], None]
+    run: Callable[[Any], int]

@@ -1,0 +1,196 @@
+"""What codecs and streams exchange: requests, responses and the smaller events of a connection.
+
+Every event has a class attribute ``kind`` (one of the constants below) and the ``id`` of its stream: the loop that
+reads events compares an integer instead of asking for types. A message whose body came along with its head carries it
+in ``body`` with ``end`` true, and no further event follows; otherwise ``Data`` and ``Trailers`` events come.
+"""
+
+from __future__ import annotations
+
+from plait.api.errors import ProtocolError
+from plait.api.headers import Headers, decode, encode
+
+REQUEST = 1
+RESPONSE = 2
+DATA = 3
+TRAILERS = 4
+RESET = 5
+FAULT = 6
+INTERIM = 7
+PING = 8
+GOAWAY = 9
+WINDOW = 10
+
+
+class Event:
+    """Anything a codec tells: see the subclasses."""
+
+    kind: int = 0
+    id: int = 0
+
+
+class Message(Event):
+    """A head, with the body where it was there at once.
+
+    ``raw`` is the frame (or header block) as it came, for a codec of the same protocol to forward when nothing
+    changed; None when there is none. ``native`` is whatever the protocol's codec keeps of its own about the message.
+    """
+
+    headers: Headers
+    body: bytes = b""
+    end: bool = True
+    trailers: Headers | None = None
+    raw: bytes | None = None
+    native: object = None
+    protocol: str = ""
+
+
+class Request(Message):
+    """The request of a stream.
+
+    ``raw_authority`` is the authority (HTTP) or the service (RPC), ``raw_path`` the path with its query or the RPC
+    method's name, ``raw_method`` HTTP's method (empty for RPC). The properties without ``raw_`` are their text.
+    ``oneway`` requests get no response. ``timeout_s`` is the caller's own deadline, 0 when it named none.
+    """
+
+    kind = REQUEST
+    raw_method: bytes = b""
+    raw_path: bytes = b""
+    raw_authority: bytes = b""
+    raw_scheme: bytes = b""
+    upgrade: bytes = b""
+    oneway: bool = False
+    timeout_s: float = 0.0
+
+    def __init__(self, headers: Headers, id: int = 0) -> None:
+        self.headers = headers
+        self.id = id
+
+    @property
+    def method(self) -> str:
+        """HTTP's method; empty for RPC protocols."""
+        return decode(self.raw_method)
+
+    @property
+    def path(self) -> str:
+        """Path and query of HTTP, the method's name of an RPC."""
+        return decode(self.raw_path)
+
+    @path.setter
+    def path(self, value: str) -> None:
+        self.raw_path = encode(value)
+        self.headers.changed = True
+
+    @property
+    def authority(self) -> str:
+        """Host (and port) of HTTP, the service of an RPC."""
+        return decode(self.raw_authority)
+
+    @authority.setter
+    def authority(self, value: str) -> None:
+        self.raw_authority = encode(value)
+        self.headers.changed = True
+
+    @property
+    def scheme(self) -> str:
+        """``http`` or ``https`` as the caller reached us, empty for RPC protocols."""
+        return decode(self.raw_scheme)
+
+
+class Response(Message):
+    """The response of a stream.
+
+    ``status`` is the outcome in HTTP's terms whatever the protocol (200, 404, 503 …): routes, retries and statistics
+    read it. ``code`` is the protocol's own where that differs, and ``reason`` its phrase.
+    """
+
+    kind = RESPONSE
+    code: int = 0
+    reason: bytes = b""
+
+    def __init__(self, status: int, headers: Headers, id: int = 0) -> None:
+        self.status = status
+        self.headers = headers
+        self.id = id
+
+
+class Interim(Event):
+    """An informational head (HTTP 100, 103) before the response."""
+
+    kind = INTERIM
+
+    def __init__(self, status: int, headers: Headers, id: int = 0) -> None:
+        self.status = status
+        self.headers = headers
+        self.id = id
+
+
+class Data(Event):
+    """A piece of a body; ``end`` when it is the last of the message."""
+
+    kind = DATA
+
+    def __init__(self, data: bytes, end: bool, id: int = 0) -> None:
+        self.data = data
+        self.end = end
+        self.id = id
+
+
+class Trailers(Event):
+    """Fields behind the body; they end the message."""
+
+    kind = TRAILERS
+
+    def __init__(self, headers: Headers, id: int = 0) -> None:
+        self.headers = headers
+        self.id = id
+
+
+class Reset(Event):
+    """The peer gave one stream up; ``refused`` when it says that it did not begin to work on it."""
+
+    kind = RESET
+
+    def __init__(self, reason: str, id: int = 0, refused: bool = False) -> None:
+        self.reason = reason
+        self.id = id
+        self.refused = refused
+
+
+class Fault(Event):
+    """The peer broke the protocol. ``id`` names the stream when only that one is hurt; 0 the whole connection."""
+
+    kind = FAULT
+
+    def __init__(self, error: ProtocolError, id: int = 0) -> None:
+        self.error = error
+        self.id = id
+
+
+class Ping(Event):
+    """A heartbeat; ``ack`` when it answers ours. The codec answers the peer's own through ``output``."""
+
+    kind = PING
+
+    def __init__(self, ack: bool, id: int = 0) -> None:
+        self.ack = ack
+        self.id = id
+
+
+class GoAway(Event):
+    """The peer takes no new streams on this connection; those above ``last_id`` (-1: none) were not begun."""
+
+    kind = GOAWAY
+
+    def __init__(self, last_id: int = -1, reason: str = "") -> None:
+        self.last_id = last_id
+        self.reason = reason
+
+
+class Window(Event):
+    """Flow control opened: the stream (0: any) may send again."""
+
+    kind = WINDOW
+
+    def __init__(self, id: int = 0) -> None:
+        self.id = id

@@ -1,0 +1,140 @@
+"""What a protocol plugin implements: two sans-IO codecs and the words of the protocol.
+
+A codec knows no socket, loop, clock or log. ``feed`` takes what was read and returns the events it completes;
+``encode_…`` return the bytes to write. What a codec must send of its own accord (acknowledgements, window updates,
+answers to pings) it appends to ``output``; the core writes and empties that list after every ``feed``.
+A codec raises no error for what the peer sends: it returns a ``Fault`` event, after the events that preceded it.
+"""
+
+from __future__ import annotations
+
+import enum
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+
+import attrs
+
+from plait.api.headers import Headers
+from plait.api.message import Event, Request, Response
+
+
+class PoolMode(enum.Enum):
+    """How many streams a connection to an upstream carries at once."""
+
+    ONE_AT_A_TIME = "one at a time"
+    MULTIPLEXED = "multiplexed"
+
+
+class Sniff(enum.Enum):
+    """What the first bytes of a connection say about its protocol."""
+
+    YES = "yes"
+    NO = "no"
+    MORE = "more"
+
+
+class ServerCodec(ABC):
+    """The side that reads requests and writes responses."""
+
+    output: list[bytes]
+    closing: bool = False
+    """True once no further request will be read: the core closes when the last response is written."""
+    held: bool = False
+    """True while bytes wait for the response in progress: the core calls ``feed(b"")`` when it is finished."""
+
+    @abstractmethod
+    def feed(self, data: bytes) -> Sequence[Event]:
+        """Events completed by ``data``, in order; a ``Fault`` is always the last."""
+
+    def eof(self) -> Sequence[Event]:
+        """The peer will send no more: a ``Fault`` when that cuts a message short, else nothing."""
+        return ()
+
+    @abstractmethod
+    def encode_response(self, request: Request, response: Response) -> bytes:
+        """The head, and with it ``response.body``; nothing follows when ``response.end``."""
+
+    def encode_interim(self, request: Request, status: int, headers: Headers) -> bytes:
+        """An informational head; empty where the protocol has none."""
+        return b""
+
+    @abstractmethod
+    def encode_data(self, request: Request, data: bytes, end: bool) -> bytes:
+        """A piece of the response's body."""
+
+    def encode_trailers(self, request: Request, trailers: Headers) -> bytes:
+        """Trailers, which end the response."""
+        return self.encode_data(request, b"", True)
+
+    def encode_reset(self, request: Request, reason: str) -> bytes | None:
+        """Give one stream up; None where that takes closing the connection."""
+        return None
+
+    def drain(self) -> bytes:
+        """Tell the peer to send no new requests; ``closing`` turns true once those under way are answered."""
+        self.closing = True
+        return b""
+
+
+class ClientCodec(ABC):
+    """The side that writes requests and reads responses."""
+
+    output: list[bytes]
+    reusable: bool = True
+    """False once the connection must not carry another stream."""
+    max_streams: int = 1 << 30
+    """How many streams the peer allows at once (multiplexed protocols)."""
+
+    @abstractmethod
+    def feed(self, data: bytes) -> Sequence[Event]:
+        """Events completed by ``data``, in order; a ``Fault`` is always the last."""
+
+    def eof(self) -> Sequence[Event]:
+        """The peer will send no more: ends a body that lasts until the close, or a ``Fault``."""
+        return ()
+
+    @abstractmethod
+    def next_id(self) -> int:
+        """An id for a new stream that no stream under way has."""
+
+    @abstractmethod
+    def encode_request(self, request: Request, id: int) -> bytes:
+        """The head under ``id``, and with it ``request.body``; nothing follows when ``request.end``."""
+
+    @abstractmethod
+    def encode_data(self, id: int, data: bytes, end: bool) -> bytes:
+        """A piece of the request's body."""
+
+    def encode_trailers(self, id: int, trailers: Headers) -> bytes:
+        """Trailers, which end the request."""
+        return self.encode_data(id, b"", True)
+
+    def encode_reset(self, id: int, reason: str) -> bytes | None:
+        """Give one stream up; None where that takes closing the connection."""
+        return None
+
+    def encode_ping(self) -> bytes:
+        """A heartbeat, answered by a ``Ping`` event with ``ack``; empty where the protocol has none."""
+        return b""
+
+
+def _no_sniff(prefix: bytes) -> Sniff:
+    return Sniff.NO
+
+
+@attrs.frozen
+class ProtocolType:
+    """A protocol that streams can be carried in.
+
+    ``server_codec`` and ``client_codec`` take the protocol's options (an object of ``options``, or None for its
+    defaults). ``local_response(request, status, body, details)`` says an error or an early answer in the protocol's own
+    terms; ``status`` is HTTP's. ``sniff(prefix)`` looks at the first bytes of a connection.
+    """
+
+    name: str
+    server_codec: Callable[..., ServerCodec]
+    client_codec: Callable[..., ClientCodec]
+    local_response: Callable[[Request, int, bytes, str], Response]
+    pool_mode: PoolMode = PoolMode.ONE_AT_A_TIME
+    sniff: Callable[[bytes], Sniff] = _no_sniff
+    options: type | None = None
