@@ -95,3 +95,13 @@ def test_tests_of_a_distribution_carry_its_name() -> None:
         stem = "plait_" if folder.name == "core" else import_name(folder).removeprefix("plait_") + "_"
         for path in (folder / "tests").rglob("test_*.py"):
             assert path.name.startswith(f"test_{stem}"), f"{relative(path)}: name it test_{stem}<module>.py"
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "docs/requirements.lock"])
+def test_lock_pins_by_hash_and_names_no_index(name: str) -> None:
+    text = (ROOT / name).read_text()
+    assert "://" not in text
+    assert "--index-url" not in text
+    pins = [line for line in text.splitlines() if line and not line.startswith((" ", "#"))]
+    assert pins
+    assert all("==" in pin and pin.endswith("\\") for pin in pins), "every pin is followed by its hashes"
