@@ -1,0 +1,34 @@
+"""The configurations are complete, and get the ports that the harness chose."""
+
+from pathlib import Path
+
+import pytest
+
+from bench.errors import BenchError
+from bench.proxies import CONFIGS, Ports, known, plait, with_ports
+from bench.scenarios import all_scenarios
+
+PORTS = Ports(listener=21001, admin=21002, upstream=21003)
+
+
+def test_ports_are_replaced_and_longer_numbers_left() -> None:
+    text = "listen 10000; admin 9901; to 127.0.0.1:18080; requests 1000000000; 99010"
+    assert with_ports(text, PORTS) == "listen 21001; admin 21002; to 127.0.0.1:21003; requests 1000000000; 99010"
+
+
+@pytest.mark.parametrize("config", sorted({scenario.config for scenario in all_scenarios().values()}))
+@pytest.mark.parametrize("suffix", [".yaml", ".haproxy.cfg", ".nginx.conf"])
+def test_every_peer_has_a_configuration_with_both_ports(config: str, suffix: str) -> None:
+    text = with_ports((CONFIGS / f"{config}{suffix}").read_text(), PORTS)
+    assert "21001" in text
+    assert "21003" in text
+
+
+def test_unknown_proxy_is_named() -> None:
+    with pytest.raises(BenchError, match="no proxy named squid"):
+        known(["squid"], Path("mesh"), None)
+
+
+def test_missing_plait_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match="make setup"):
+        plait("plait", tmp_path / "mesh")
