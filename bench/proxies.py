@@ -17,6 +17,7 @@ from bench.errors import BenchError
 CONFIGS = Path(__file__).parent / "configs"
 # The ports as they stand in the files, which can be run by hand with them.
 LISTENER_PORT, ADMIN_PORT, UPSTREAM_PORT = 10000, 9901, 18080
+_BASE_ID = "base-id"
 NAMES = ("plait", "envoy", "haproxy", "nginx")
 
 
@@ -29,13 +30,14 @@ class Ports:
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """`command` is given the configuration file and a directory of its own to run in."""
+    """`command` is given the configuration file and a directory of its own to run in, `clean` that directory later."""
 
     name: str
     suffix: str
     has_admin: bool
     command: Callable[[Path, Path], list[str]]
     version: str
+    clean: Callable[[Path], None] = lambda _: None
 
     def supports(self, config: str) -> bool:
         return (CONFIGS / f"{config}{self.suffix}").exists()
@@ -90,15 +92,23 @@ def plait(name: str, mesh: Path, concurrency: int = 1) -> Proxy:
 
 
 def _envoy(binary: Path) -> Proxy:
+    fixed = ["--concurrency", "1", "--use-dynamic-base-id", "--base-id-path", _BASE_ID, "--log-level", "warning"]
     return Proxy(
         "envoy",
         ".yaml",
         True,
-        lambda config, _: [
-            str(binary), "-c", str(config), "--concurrency", "1", "--use-dynamic-base-id", "--log-level", "warning",
-        ],
+        lambda config, _: [str(binary), "-c", str(config), *fixed],
         _envoy_version(_first_line([str(binary), "--version"])),
-    )  # fmt: skip
+        _clean_envoy,
+    )
+
+
+def _clean_envoy(directory: Path) -> None:
+    """Removes the shared memory that Envoy keeps for a hot restart and leaves behind when it ends."""
+    written = directory / _BASE_ID
+    if written.exists():
+        # Named by the base id and the restart epoch, which is 0 here.
+        Path(f"/dev/shm/envoy_shared_memory_{written.read_text().strip()}0").unlink(missing_ok=True)
 
 
 def _haproxy(binary: str) -> Proxy:

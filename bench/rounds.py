@@ -122,6 +122,7 @@ def start(
         ports = Ports(listener, admin, upstream_port)
         process = Process(proxy.name, proxy.prepare(scenario.config, ports, own), cores.proxy, own)
         with ExitStack() as this_start:
+            this_start.callback(proxy.clean, own)
             this_start.callback(process.stop)
             ready_s = min(ready_s, process.wait_until(partial(scenario.probe, listener)))
             if proxy.has_admin:
