@@ -146,7 +146,7 @@ class Builder:
         """Open a collection."""
         if len(self._stack) >= MAX_DEPTH:
             self.fail("too deeply nested", node.line, node.column, expected=f"at most {MAX_DEPTH} levels")
-        self._refuse_as_key(node)
+        self._refuse_as_key(node.line, node.column)
         if anchor is not None:
             self._anchors[anchor] = None
         self._stack.append(_Frame(node, anchor))
@@ -175,12 +175,8 @@ class Builder:
         if len(self._stack) + height > MAX_DEPTH:
             self.fail("too deeply nested through aliases", line, column, expected=f"at most {MAX_DEPTH} levels")
         if not isinstance(node, ScalarNode):
-            self._refuse_as_key(node)
+            self._refuse_as_key(line, column)
         self._attach(node, weight, height)
-
-    def waits_for_key(self) -> bool:
-        """Tell whether what comes next would be a key."""
-        return bool(self._stack) and isinstance(self._stack[-1].node, MappingNode) and self._stack[-1].key is None
 
     def _attach(self, node: Node, weight: int, height: int, *, merge: bool = False) -> None:
         if not self._stack:
@@ -227,9 +223,9 @@ class Builder:
                 for name, entry in part.entries.items():
                     frame.node.entries.setdefault(name, entry)
 
-    def _refuse_as_key(self, node: Node) -> None:
-        if self.waits_for_key():
-            self.fail("a list or mapping is used as a key", node.line, node.column, expected="a plain key")
+    def _refuse_as_key(self, line: int, column: int) -> None:
+        if self._stack and isinstance(self._stack[-1].node, MappingNode) and self._stack[-1].key is None:
+            self.fail("a list or mapping is used as a key", line, column, expected="a plain key")
 
     def _error(self, what: str, line: int, column: int, *, expected: str = "", hint: str = "") -> ConfigError:
         path: list[str | int] = []
@@ -301,14 +297,19 @@ def _events(text: str, builder: Builder) -> Iterator[Any]:
     try:
         yield from yaml.parse(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
+        mark, begun = error.problem_mark or error.context_mark, error.context_mark
         what = f"YAML syntax error: {error.problem or error.context}"
-        if error.problem and error.context:
-            what += f" {error.context}"
+        hint = ""
+        if error.problem and error.context and begun is not None:
+            hint = f"{error.context} begun at {builder.file}:{begun.line + 1}:{begun.column + 1}"
         line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
-        written = text.split("\n")[line - 1 : line]
-        tab = bool(written) and "\t" in written[0][: len(written[0]) - len(written[0].lstrip())]
-        builder.fail(what, line, column, hint="indent with spaces, not tabs" if tab else "")
+        written = text.splitlines()
+        if line > len(written):  # the end of the text: say where its last line ends
+            line, column = len(written), len(written[-1]) + 1
+        start = written[line - 1]
+        if "\t" in start[: len(start) - len(start.lstrip())]:
+            hint = "indent with spaces, not tabs"
+        builder.fail(what, line, column, hint=hint)
     except yaml.YAMLError as error:
         builder.fail(f"YAML syntax error: {error}", 1, 1)
 

@@ -161,9 +161,7 @@ class _Walker:
                     self.wrong.error(key, (*path, field.name), what, f"one of the two ({field.oneof})")
                     continue
             child = self._field(value, message, field, (*path, field.name))
-            if not isinstance(value, ScalarNode):
-                child.line, child.column = key.line, key.column
-            spot.add(field.name, child)
+            spot.add(field.name, _at_key(child, key, value))
         return spot
 
     def _field(self, node: Node, message: Any, field: _Field, path: Path) -> Spot:
@@ -212,7 +210,8 @@ class _Walker:
             absent = isinstance(value_node, ScalarNode) and value_node.value is None and not field.value.null
             if field.value.convert is None:
                 child = container[key]
-                spot.add(text, self._spot(key_node) if absent else self.fill(value_node, child, at))
+                inner = self._spot(key_node) if absent else self.fill(value_node, child, at)
+                spot.add(text, _at_key(inner, key_node, value_node))
                 continue
             value = field.value.descriptor.default_value
             if not absent:
@@ -320,8 +319,8 @@ class _Walker:
             self.wrong.value(node, path, "a mapping")
             return self._spot(node)
         spot = Spot(self.file, node.line, node.column, Merge.KEYS)
-        for name, (_, value) in node.entries.items():
-            spot.add(name, self._value(value, message.fields[name], (*path, name)))
+        for name, (key, value) in node.entries.items():
+            spot.add(name, _at_key(self._value(value, message.fields[name], (*path, name)), key, value))
         return spot
 
     def _list_value(self, node: Node, message: Any, path: Path) -> Spot:
@@ -353,6 +352,13 @@ class _Walker:
 
     def _spot(self, node: Node) -> Spot:
         return Spot(self.file, node.line, node.column)
+
+
+def _at_key(spot: Spot, key: Node, value: Node) -> Spot:
+    """Let a field that holds others be at its key: its value starts on another line, or at a bracket."""
+    if not isinstance(value, ScalarNode):
+        spot.line, spot.column = key.line, key.column
+    return spot
 
 
 _SPECIAL: dict[str, Callable[[_Walker, Node, Any, Path], Spot]] = {
