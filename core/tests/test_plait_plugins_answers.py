@@ -128,10 +128,5 @@ def test_a_format_and_a_sink_may_share_a_name() -> None:
 
 
 def test_every_field_of_every_type_is_checked() -> None:
-    fields = {
-        field.name
-        for kind in KINDS.values()
-        for category in kind.categories
-        for field in attrs.fields(category)  # type: ignore[arg-type]
-    }
+    fields = {field.name for kind in KINDS.values() for category in kind.categories for field in attrs.fields(category)}
     assert fields == set(_CHECKS)

@@ -60,7 +60,7 @@ def _compare(
     if false and whole:
         error = PluginError(
             info.id,
-            f"its distribution declares {', '.join(false)} in {EXTENSIONS_GROUP}, {info.module} registers no such thing",
+            f"its distribution declares {', '.join(false)} in {EXTENSIONS_GROUP}, {info.module} does not register it",
             distribution=info.distribution,
             remedy="report this to its authors",
         )

@@ -37,9 +37,7 @@ def _imported(info: PluginInfo) -> tuple[ModuleType, Any]:
     except (Exception, SystemExit) as error:
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
         if missing and missing != info.module and not info.module.startswith(f"{missing}."):
-            remedy = (
-                f"install what provides the module {missing!r}, or leave the plugin out with --no-plugins {info.id}"
-            )
+            remedy = f"install what provides {missing!r}, or leave the plugin out with --no-plugins {info.id}"
         raise _error(info, f"{info.module} cannot be imported: {describe(error)}", remedy) from error
     plugin: Any = module
     for part in filter(None, info.attribute.split(".")):
@@ -61,6 +59,5 @@ def _check_version(info: PluginInfo, module: ModuleType) -> None:
         raise _error(info, f"{API_ATTRIBUTE} is {made_for!r}, expected a whole number", "report this to its authors")
     newer = made_for > current
     remedy = "install a newer plait" if newer else f"install a newer release of {info.distribution}"
-    raise _error(
-        info, f"it was made for version {made_for} of the {info.kind} API, and this plait has {current}", remedy
-    )
+    cause = f"it was made for version {made_for} of the {info.kind} API, and this plait has version {current}"
+    raise _error(info, cause, remedy)
