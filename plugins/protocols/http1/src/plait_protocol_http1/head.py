@@ -1,0 +1,157 @@
+"""First lines of HTTP/1 messages (RFC 9112, 3 and 4), and the gathering of a head that comes in pieces.
+
+::
+
+    request-line = method SP request-target SP HTTP-version
+    status-line  = HTTP-version SP 3DIGIT SP [ reason-phrase ]
+
+Fields are in ``fields``.
+"""
+
+from __future__ import annotations
+
+import http
+import re
+
+from plait_protocol_http1.fields import has_bare_newline, is_host, is_token, refuse
+from plait_protocol_http1.options import Http1Options
+
+_METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH"})
+_TARGET = bytes([*range(0x21, 0x7F), *range(0x80, 0x100)])
+_VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
+_ABSOLUTE = re.compile(rb"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)(.*)", re.DOTALL)
+_AUTHORITY = re.compile(rb"(?:[^:\[\]]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
+_STATUS_LINE = re.compile(rb"HTTP/([0-9]\.[0-9]) ([1-9][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?")
+_STATUS_LINES_LIMIT = 256
+
+STATUS_LINES = {status.value: b"HTTP/1.1 %d %b" % (status, status.phrase.encode()) for status in http.HTTPStatus}
+
+
+class RequestLine:
+    """A request line taken apart. ``scheme`` and ``authority`` are those of an absolute target, else empty."""
+
+    def __init__(self, method: bytes, path: bytes, old: bool, scheme: bytes = b"", authority: bytes = b"") -> None:
+        self.method = method
+        self.path = path
+        self.old = old
+        self.scheme = scheme
+        self.authority = authority
+
+
+def parse_request_line(line: bytes, options: Http1Options) -> RequestLine:
+    """A request line without CRLF; raises RemoteProtocolError."""
+    parts = line.split(b" ")
+    if len(parts) != 3:
+        raise refuse(f"request line {line[:64]!r} is malformed", "codec_error")
+    method, target, version = parts
+    if method not in _METHODS and not is_token(method):
+        raise refuse(f"method {method[:64]!r} is not a token", "invalid_method")
+    old = False
+    if version != b"HTTP/1.1":
+        old = version == b"HTTP/1.0"
+        if not old:
+            if _VERSION.fullmatch(version):
+                raise refuse(f"version {version!r} is not supported", "unsupported_version", 505)
+            raise refuse(f"version {version[:64]!r} is malformed", "codec_error")
+        if not options.accept_http_10:
+            raise refuse("HTTP/1.0 is not accepted", "low_version", 426)
+    if not target or target.translate(None, _TARGET):
+        raise refuse(f"request target {target[:64]!r} is malformed", "invalid_url")
+    if method == b"CONNECT":
+        if not is_host(target) or not _AUTHORITY.fullmatch(target):
+            raise refuse(f"CONNECT target {target[:64]!r} is not host:port", "invalid_url")
+        return RequestLine(method, b"", old, b"", target)
+    if target[0] == 47:
+        return RequestLine(method, target, old)
+    if target == b"*":
+        if method != b"OPTIONS":
+            raise refuse("only OPTIONS may have the target *", "invalid_url")
+        return RequestLine(method, target, old)
+    return _absolute(method, target, old, options)
+
+
+def _absolute(method: bytes, target: bytes, old: bool, options: Http1Options) -> RequestLine:
+    match = _ABSOLUTE.fullmatch(target) if options.allow_absolute_url else None
+    if match is None:
+        raise refuse(f"request target {target[:64]!r} does not begin with /", "invalid_url")
+    scheme = match[1].lower()
+    if scheme not in (b"http", b"https"):
+        raise refuse(f"scheme {scheme[:64]!r} is not http or https", "invalid_scheme")
+    authority, path = match[2], match[3]
+    if not authority or not is_host(authority):
+        raise refuse(f"authority {authority[:64]!r} is not a host", "invalid_url")
+    if not path:
+        path = b"*" if method == b"OPTIONS" else b"/"
+    elif path[0] != 47:
+        path = b"/" + path
+    return RequestLine(method, path, old, scheme, authority)
+
+
+class StatusLine:
+    """A status line taken apart."""
+
+    def __init__(self, status: int, reason: bytes, old: bool) -> None:
+        self.status = status
+        self.reason = reason
+        self.old = old
+
+
+class StatusLines(dict[bytes, StatusLine]):
+    """Status lines without CRLF to what they say; a connection keeps those it has seen. Raises RemoteProtocolError."""
+
+    def __missing__(self, line: bytes) -> StatusLine:
+        match = _STATUS_LINE.fullmatch(line)
+        if match is None:
+            raise refuse(f"status line {line[:64]!r} is malformed", "codec_error")
+        version, status, reason = match.groups()
+        if version not in (b"1.1", b"1.0"):
+            raise refuse(f"version {version!r} is not supported", "unsupported_version")
+        parsed = StatusLine(int(status), reason or b"", version == b"1.0")
+        if len(line) <= 64:
+            if len(self) >= _STATUS_LINES_LIMIT:
+                self.clear()
+            self[line] = parsed
+        return parsed
+
+
+class HeadBuffer:
+    """A head that comes in pieces: each byte is searched once and copied twice.
+
+    ``beginning`` is what the head must begin with; without one it must begin with a token, behind any empty lines
+    (RFC 9112, 2.2).
+    """
+
+    def __init__(self, limit_bytes: int, beginning: bytes = b"") -> None:
+        self._limit_bytes = limit_bytes
+        self._beginning = beginning
+        self._buffer = bytearray()
+
+    def __bool__(self) -> bool:
+        return bool(self._buffer)
+
+    def add(self, data: bytes) -> bytes | None:
+        """Everything gathered once it holds the end of a head; raises RemoteProtocolError when it cannot become one."""
+        buffer = self._buffer
+        before = len(buffer)
+        buffer += data
+        if not self._beginning:
+            empty = 0
+            while buffer.startswith(b"\r\n", empty):
+                empty += 2
+            if empty:
+                del buffer[:empty]
+                before = 0
+            if not buffer or buffer == b"\r":
+                return None
+        # Beginnings at most three bytes earlier: the end may lie across two reads.
+        if buffer.find(b"\r\n\r\n", max(0, before - 3)) >= 0:
+            self._buffer = bytearray()
+            return bytes(buffer)
+        if len(buffer) > self._limit_bytes:
+            raise refuse(f"head is longer than {self._limit_bytes} bytes", "headers_too_large", 431)
+        if has_bare_newline(buffer, before) or 0 in data:
+            raise refuse("bare LF or NUL in the head", "invalid_characters")
+        beginning = self._beginning
+        if not (beginning.startswith(buffer[: len(beginning)]) if beginning else is_token(bytes(buffer[:1]))):
+            raise refuse(f"{bytes(buffer[:16])!r} does not begin a message", "codec_error")
+        return None
