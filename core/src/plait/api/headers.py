@@ -57,6 +57,13 @@ class Headers:
         """Every value of ``name`` (lower case), in order."""
         return [value for key, value in self.raw if key == name]
 
+    def has_any(self, names: frozenset[bytes]) -> bool:
+        """Whether there is a field with any of ``names`` (lower case)."""
+        index = self._index
+        if index is None:
+            index = self._index = dict(self.raw[::-1])
+        return not names.isdisjoint(index)
+
     def append(self, name: bytes, value: bytes) -> None:
         """Add a field at the end."""
         self.changed = True

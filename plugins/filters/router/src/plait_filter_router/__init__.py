@@ -1,1 +1,23 @@
 """The router filter for Plait: virtual hosts, matches, retries and redirects."""
+
+from plait import FilterType, hookimpl
+from plait_filter_router.filter import Router
+from plait_filter_router.settings import RouterSettings
+from plait_filter_router.table import RouteTable
+
+__all__ = ["RouteTable", "Router", "RouterSettings", "plait_filters"]
+
+
+@hookimpl
+def plait_filters() -> list[FilterType]:
+    """The router, which ends chains of stream filters."""
+    return [
+        FilterType(
+            "envoy.filters.http.router",
+            RouterSettings,
+            Router,
+            proto="envoy.extensions.filters.http.router.v3.Router",
+            translate="plait_filter_router.translate:router",
+            terminal=True,
+        )
+    ]

@@ -1,0 +1,182 @@
+"""The router filter: finds the route of a request and sends the request on its way.
+
+One compiled table at a time: when the context's route configuration is another object than the one compiled, it is
+compiled anew, and streams that have their route already go on with it. What happens upstream (pools, time-outs,
+retries) is ``plait.stream.forward``'s business.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from plait.api import (
+    CONTINUE,
+    ConfigError,
+    Context,
+    ForwardAction,
+    Request,
+    RetryPolicy,
+    Route,
+    RouteConfiguration,
+    RouterFilter,
+    Stream,
+    Verdict,
+    VirtualHost,
+)
+from plait.api.headers import decode
+from plait.stream import ForwardOptions, forward
+from plait_filter_router.headerops import Operation
+from plait_filter_router.overrides import HEADERS, overridden
+from plait_filter_router.plan import Plan, PlannedRoute
+from plait_filter_router.rewrite import ORIGINAL_PATH
+from plait_filter_router.settings import RouterSettings
+from plait_filter_router.table import RouteTable
+
+_log = logging.getLogger("plait.router")
+
+_EXPECTED_TIMEOUT = b"x-envoy-expected-rq-timeout-ms"
+_SERVICE_TIME = b"x-envoy-upstream-service-time"
+_SHARE_OPERATIONS = "router.response_operations"
+
+
+def make_options(action: ForwardAction, retry: RetryPolicy | None, host: VirtualHost) -> ForwardOptions:
+    """How the core forwards the requests of a route; raises ConfigError for what it cannot do."""
+    if action.mirrors:
+        raise ConfigError("request mirroring is not supported", hint="remove request_mirror_policies")
+    return ForwardOptions(
+        timeout_s=action.timeout_s,
+        idle_timeout_s=action.idle_timeout_s,
+        retry=retry,
+        auto_host_rewrite=action.auto_host_rewrite,
+        buffer_limit_bytes=host.per_request_buffer_limit_bytes or 1 << 20,
+        attempt_header=host.include_request_attempt_count,
+    )
+
+
+class Router(RouterFilter):
+    """``routes`` names the route configuration, ``prefix`` the statistics (``http.ingress``)."""
+
+    def __init__(self, settings: RouterSettings, context: Context, routes: str, prefix: str) -> None:
+        self._quiet = settings.suppress_envoy_headers
+        self._context = context
+        self._configuration = context.route_configuration
+        self._cluster = context.cluster
+        self._routes = routes
+        counter = context.stats.counter
+        self._total = counter(f"{prefix}.rq_total")
+        self._no_route = counter(f"{prefix}.no_route")
+        self._no_cluster = counter(f"{prefix}.no_cluster")
+        self._redirects = counter(f"{prefix}.rq_redirect")
+        self._direct = counter(f"{prefix}.rq_direct_response")
+        self._compiled: RouteConfiguration | None = None
+        self._table: RouteTable | None = None
+        current = context.route_configuration(routes)
+        if current is not None:
+            self._table = RouteTable(current, make_options)  # a table that does not compile refuses the chain
+            self._compiled = current
+
+    def route(self, stream: Stream) -> Route | None:
+        """The route of ``stream.request`` in the table as it is now; a ``PlannedRoute``."""
+        current = self._configuration(self._routes)
+        if current is not self._compiled:
+            self._renew(current)
+        table = self._table
+        return None if table is None else table.match(stream.request)
+
+    def _renew(self, current: RouteConfiguration | None) -> None:
+        self._compiled = current
+        try:
+            self._table = None if current is None else RouteTable(current, make_options)
+        except ConfigError:
+            _log.exception("route configuration %s does not compile; the one before stays in force", self._routes)
+
+    def on_request(self, stream: Stream) -> Verdict:
+        """Answer, redirect or forward, as the route says."""
+        route = stream.route
+        if route is None:
+            self._no_route.value += 1
+            return stream.reply(404, details="route_not_found", flag="NR")
+        assert isinstance(route, PlannedRoute)
+        plan = route.plan
+        if plan.action is None:
+            return self._answer(stream, plan)
+        self._total.value += 1
+        request = stream.request
+        headers = request.headers
+        if plan.plain:
+            name = plan.cluster
+            operations: tuple[Operation, ...] = ()
+        else:
+            name, operations = self._destination(stream, plan)
+        cluster = self._cluster(name)
+        if cluster is None:
+            self._no_cluster.value += 1
+            stream.upstream_cluster = name
+            return stream.reply(plan.cluster_not_found_status, details="cluster_not_found", flag="NC")
+        options = plan.options
+        timeout = plan.expected_timeout
+        if headers.has_any(HEADERS):
+            action, retry = overridden(plan.action, plan.retry, headers)
+            options = make_options(action, retry, plan.host)
+            timeout = plan.expected(action, retry)
+        if timeout and not self._quiet:
+            headers.put(_EXPECTED_TIMEOUT, timeout)
+        if not plan.plain:
+            for operation in operations:
+                operation(headers, stream)
+            self._rewrite(request, plan)
+        return forward(stream, cluster, options)
+
+    def on_response(self, stream: Stream) -> Verdict:
+        """Say how long the upstream took, and apply the route's response headers."""
+        response = stream.response
+        assert response is not None
+        if not stream.details and stream.upstream_host:
+            stream.details = "via_upstream"
+            if not self._quiet:
+                ended = stream.request_ended or stream.response_started
+                response.headers.put(_SERVICE_TIME, b"%d" % int((stream.response_started - ended) * 1000))
+        route = stream.route
+        if route is None:
+            return CONTINUE
+        assert isinstance(route, PlannedRoute)
+        plan = route.plan
+        operations = plan.response_operations
+        if plan.shares:
+            chosen = stream.attributes.get(_SHARE_OPERATIONS)
+            operations = chosen if isinstance(chosen, tuple) else operations
+        for operation in operations:
+            operation(response.headers, stream)
+        return CONTINUE
+
+    def _answer(self, stream: Stream, plan: Plan) -> Verdict:
+        direct = plan.direct
+        if direct is not None:
+            self._direct.value += 1
+            return stream.reply(direct.status, direct.body, details="direct_response")
+        assert plan.location is not None
+        self._redirects.value += 1
+        location = decode(plan.location(stream.request))
+        return stream.reply(plan.redirect_status, headers={"location": location}, details="direct_response")
+
+    def _destination(self, stream: Stream, plan: Plan) -> tuple[str, tuple[Operation, ...]]:
+        """The cluster of one request, and what to do to its headers."""
+        if plan.shares:
+            share = plan.share()
+            if share.response_operations:
+                stream.attributes[_SHARE_OPERATIONS] = share.response_operations
+            return share.cluster, share.request_operations
+        if plan.cluster_header:
+            return decode(stream.request.headers.find(plan.cluster_header) or b""), plan.request_operations
+        return plan.cluster, plan.request_operations
+
+    def _rewrite(self, request: Request, plan: Plan) -> None:
+        if plan.rewrite_host is not None:
+            plan.rewrite_host(request)
+        if plan.rewrite_path is not None:
+            path = plan.rewrite_path(request.raw_path)
+            if path != request.raw_path:
+                if not self._quiet:
+                    request.headers.put(ORIGINAL_PATH, request.raw_path)
+                request.raw_path = path
+                request.headers.changed = True
