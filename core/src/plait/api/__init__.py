@@ -30,7 +30,7 @@ from plait.api.config import (
     VirtualHost,
     WeightedCluster,
 )
-from plait.api.connection import Connection, ListenerFilter, NetworkFilter, TerminalFilter
+from plait.api.connection import Connection, ListenerFilter, NetworkFilter, TerminalFilter, UdpFilter
 from plait.api.context import Context, Counter, Gauge, Histogram, Stats, Timer
 from plait.api.errors import (
     ConfigError,
@@ -163,6 +163,7 @@ __all__ = [
     "Thresholds",
     "Timer",
     "Trailers",
+    "UdpFilter",
     "UdpFilterType",
     "UpstreamError",
     "Verdict",

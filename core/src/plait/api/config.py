@@ -184,7 +184,7 @@ class QueryMatcher:
 
 @attrs.frozen
 class HeaderOp:
-    """One header operation: ``append`` adds or sets, ``append_action`` as HeaderValueOption.HeaderAppendAction, lower case."""
+    """One header operation; ``action`` is HeaderValueOption.HeaderAppendAction in lower case."""
 
     name: str
     value: str = ""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from abc import abstractmethod
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import asyncio
+    import socket
+
     from plait.api.stream import Verdict
 
 
@@ -42,6 +44,7 @@ class Connection:
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self.transport = transport
+        self.on_end: Callable[[Connection], None] | None = None
         self._attributes: dict[str, object] | None = None
 
     @property
@@ -51,6 +54,11 @@ class Connection:
             self._attributes = {}
         return self._attributes
 
+    def ended(self) -> None:
+        """The terminal filter's protocol calls this from its ``connection_lost``, once."""
+        if self.on_end is not None:
+            self.on_end(self)
+
     def close(self, details: str = "") -> None:
         """Close after what is written has gone out."""
         if details:
@@ -59,7 +67,7 @@ class Connection:
 
 
 class NetworkFilter:
-    """A filter of a connection's bytes, in front of the terminal one. Made once per chain; keep no state of one peer."""
+    """A filter of a connection's bytes, in front of the terminal one. Made once per chain: keep no peer's state."""
 
     def on_connection(self, connection: Connection) -> Verdict | Awaitable[Verdict]:
         """Somebody connected. STOP (after ``connection.close(details)``) refuses; an awaitable holds the bytes back."""
@@ -83,7 +91,10 @@ class TerminalFilter:
 
     @abstractmethod
     def protocol(self, connection: Connection) -> asyncio.Protocol:
-        """An asyncio protocol for the connection; its ``connection_made`` is called at once."""
+        """An asyncio protocol for the connection; its ``connection_made`` is called at once.
+
+        Its ``connection_lost`` must call ``connection.ended()``.
+        """
 
     def drain(self) -> None:
         """Ask the connections of this chain to end as soon as their requests are answered."""
@@ -98,3 +109,14 @@ class ListenerFilter:
     @abstractmethod
     def peek(self, connection: Connection, prefix: bytes) -> bool:
         """False while more bytes are needed; fill ``server_name``, ``alpn``, ``transport_protocol`` and return True."""
+
+
+class UdpFilter:
+    """The terminal filter of a UDP listener."""
+
+    @abstractmethod
+    async def serve(self, sock: socket.socket) -> None:
+        """Take datagrams from ``sock``, which is bound, until cancelled."""
+
+    def close(self) -> None:
+        """The listener is gone."""

@@ -30,7 +30,7 @@ class Gauge:
 
 
 class Histogram:
-    """Values (milliseconds for times), binned when they are collected. On the hot path: ``histogram.values.append(v)``."""
+    """Values (milliseconds for times), binned when collected. On the hot path: ``histogram.values.append(v)``."""
 
     __slots__ = ("name", "values")
 
@@ -70,6 +70,11 @@ class Context(ABC):
     node: Node
     worker: int
     concurrency: int
+    wheel: Any  # plait.net.TimerWheel, for the core's own hot paths
+    stat_prefix: str = ""
+    """Of the chain that a filter is built for, such as ``http.ingress``; empty outside of one."""
+    routes: str = ""
+    """The name of the chain's route configuration; empty outside of one."""
 
     @abstractmethod
     def build(self, kind: str, extension: Extension, *extra: object) -> Any:
@@ -94,3 +99,7 @@ class Context(ABC):
     @abstractmethod
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> Any:
         """Run a coroutine as a task that the worker owns; the task."""
+
+    @abstractmethod
+    def for_chain(self, stat_prefix: str, routes: str = "") -> Context:
+        """This context for the filters of one chain."""

@@ -89,7 +89,9 @@ class ProtocolError(PlaitError):
     statistic that counts it, ``survives`` whether the connection can go on after that answer.
     """
 
-    def __init__(self, message: str, *, status: int = 400, counter: str = "protocol_error", survives: bool = False) -> None:
+    def __init__(
+        self, message: str, *, status: int = 400, counter: str = "protocol_error", survives: bool = False
+    ) -> None:
         self.status = status
         self.counter = counter
         self.survives = survives

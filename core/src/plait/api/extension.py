@@ -2,8 +2,9 @@
 
 A factory is called with the settings, or with the settings and the ``Context`` if it takes two arguments. ``proto`` is
 the full name of the Envoy message that configures the type, when there is one, and ``translate`` a
-``"module:function"`` that turns it into the settings: it is imported where configuration is read and never in a worker. Without
-it the settings come as a TypedStruct (or any plain mapping) and are structured into the ``settings`` class.
+``"module:function"`` that turns it into the settings: it is imported where configuration is read and never in a
+worker. Without it the settings come as a TypedStruct (or any plain mapping) and are structured into the ``settings``
+class.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class NetworkFilterType:
 
 @attrs.frozen
 class UdpFilterType:
-    """The terminal filter of a UDP listener: ``factory`` makes an object with ``async serve(socket)`` and ``close()``."""
+    """The terminal filter of a UDP listener: ``factory`` makes a ``UdpFilter``."""
 
     name: str
     settings: type | None
@@ -122,7 +123,7 @@ class AdapterType:
 
 @attrs.frozen
 class CommandType:
-    """A verb of ``mesh``: ``configure`` adds arguments to an argparse parser, ``run`` takes the parsed ones, gives the exit code."""
+    """A verb of ``mesh``: ``configure`` fills an argparse parser, ``run`` takes what it parsed, gives the exit code."""
 
     name: str
     summary: str

@@ -23,7 +23,7 @@ UNAUTHENTICATED = 16
 
 @attrs.frozen
 class CheckResult:
-    """``status`` is a google.rpc.Code (0 allows); the answer may be reused for ``valid_duration_s`` and ``valid_use_count`` times."""
+    """``status`` is a google.rpc.Code (0 allows); the answer may be used again that long and that often."""
 
     status: int = OK
     message: str = ""

@@ -71,7 +71,13 @@ class Stream(ABC):
 
     @abstractmethod
     def reply(
-        self, status: int, body: str | bytes = b"", *, headers: Mapping[str, str] | None = None, details: str = "", flag: str = ""
+        self,
+        status: int,
+        body: str | bytes = b"",
+        *,
+        headers: Mapping[str, str] | None = None,
+        details: str = "",
+        flag: str = "",
     ) -> Verdict:
         """Answer the caller now, in the protocol's own terms, and return STOP.
 

@@ -1,5 +1,8 @@
 """The stream multiplexer: both sides of any protocol, filter chains, pools, and what filters share."""
 
+from plait.stream.chain import FilterChain
+from plait.stream.formatter import compile_format, compile_json_format
+from plait.stream.forward import ForwardOptions, forward
 from plait.stream.matching import (
     compile_header,
     compile_headers,
@@ -7,11 +10,19 @@ from plait.stream.matching import (
     compile_request_headers,
     compile_string,
 )
+from plait.stream.proxy import Limits, StreamProxy
 
 __all__ = [
+    "FilterChain",
+    "ForwardOptions",
+    "Limits",
+    "StreamProxy",
+    "compile_format",
     "compile_header",
     "compile_headers",
+    "compile_json_format",
     "compile_regex",
     "compile_request_headers",
     "compile_string",
+    "forward",
 ]

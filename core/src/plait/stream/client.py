@@ -1,0 +1,247 @@
+"""The upstream side: one connection to a host, its codec, and the requests that wait for their responses on it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, cast
+
+from plait.api.errors import LocalProtocolError
+from plait.api.headers import Headers
+from plait.api.message import DATA, FAULT, GOAWAY, INTERIM, RESET, RESPONSE, TRAILERS, Fault, Request, Response
+from plait.api.protocol import ClientCodec
+from plait.upstream.cluster import Host
+from plait.upstream.connect import closed
+
+if TYPE_CHECKING:
+    from plait.stream.forward import Forward
+    from plait.stream.pool import Pool
+
+_log = logging.getLogger("plait.stream")
+
+_RESET_TEXT = "upstream connect error or disconnect/reset before headers. reset reason: "
+
+
+class ClientConnection(asyncio.Protocol):
+    """A connection of a ``Pool``. ``streams`` maps the ids on this connection to the requests under way."""
+
+    transport: asyncio.Transport
+    local: str = ""
+    requests: int = 0
+    idle_since: float = 0.0
+    draining: bool = False
+    lost: bool = False
+    _paused: int = 0  # streams whose downstream takes no more
+
+    def __init__(self, pool: Pool, codec: ClientCodec) -> None:
+        self.pool = pool
+        self.host: Host = pool.host
+        self.codec = codec
+        self.streams: dict[int, Forward] = {}
+        stats = pool.host.cluster.stats
+        self._rx = stats.cx_rx_bytes
+        self._tx = stats.cx_tx_bytes
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        name = transport.get_extra_info("sockname")
+        self.local = f"{name[0]}:{name[1]}" if isinstance(name, tuple) else "unix"
+        self._flush()
+
+    # requests
+
+    def open(self, forward: Forward, request: Request) -> bool:
+        """Send the head of a request; False when it could not be encoded and was answered."""
+        codec = self.codec
+        id = codec.next_id()
+        try:
+            frame = codec.encode_request(request, id)
+        except LocalProtocolError as error:
+            _log.error("the request to %s cannot be sent: %s", self.host.name, error)
+            self.pool.done(self)
+            forward.on_failure(str(error), "LR", "local_protocol_error", status=500)
+            return False
+        forward.id = id
+        self.streams[id] = forward
+        self.requests += 1
+        self._tx.value += len(frame)
+        self.transport.write(frame)
+        return True
+
+    def send_data(self, forward: Forward, data: bytes, end: bool) -> None:
+        """A piece of a request's body."""
+        frame = self.codec.encode_data(forward.id, data, end)
+        if frame:
+            self._tx.value += len(frame)
+            self.transport.write(frame)
+
+    def send_trailers(self, forward: Forward, trailers: Headers) -> None:
+        """Trailers of a request."""
+        frame = self.codec.encode_trailers(forward.id, trailers)
+        if frame:
+            self._tx.value += len(frame)
+            self.transport.write(frame)
+
+    def abandon(self, forward: Forward, reason: str) -> None:
+        """Nobody waits for this response any more."""
+        if self.streams.pop(forward.id, None) is None:
+            return
+        frame = self.codec.encode_reset(forward.id, reason)
+        if frame is None:
+            self.codec.reusable = False
+            self.close(local=True)
+            return
+        if frame:
+            self.transport.write(frame)
+        self.pool.done(self)
+
+    # responses
+
+    def data_received(self, data: bytes) -> None:
+        self._rx.value += len(data)
+        streams = self.streams
+        for event in self.codec.feed(data):
+            kind = event.kind
+            if kind == RESPONSE:
+                forward = streams.get(event.id)
+                if forward is not None:
+                    response = cast("Response", event)
+                    if response.end:
+                        self._complete(event.id, forward)
+                    forward.on_response(response)
+            elif kind == DATA:
+                forward = streams.get(event.id)
+                if forward is not None:
+                    end = event.end  # type: ignore[attr-defined]
+                    if end:
+                        self._complete(event.id, forward)
+                    forward.on_data(event.data, end)  # type: ignore[attr-defined]
+            else:
+                self._other(event, kind)
+        if self.codec.output:
+            self._flush()
+
+    def _complete(self, id: int, forward: Forward) -> None:
+        """The response has ended: the connection is free for the next stream before this one is even told."""
+        del self.streams[id]
+        if not forward.request_ended:
+            frame = self.codec.encode_reset(id, "response_complete")
+            if frame is None:  # the server answered before it had the whole request
+                self.codec.reusable = False
+            elif frame:
+                self.transport.write(frame)
+        self.pool.done(self)
+
+    def _other(self, event: Any, kind: int) -> None:
+        if kind == TRAILERS:
+            forward = self.streams.get(event.id)
+            if forward is not None:
+                self._complete(event.id, forward)
+                forward.on_trailers(event.headers)
+        elif kind == INTERIM:
+            forward = self.streams.get(event.id)
+            if forward is not None:
+                forward.on_interim(event.status, event.headers)
+        elif kind == RESET:
+            forward = self.streams.pop(event.id, None)
+            if forward is not None:
+                self.host.cluster.stats.rq_rx_reset.value += 1
+                self.pool.done(self)
+                forward.on_failure(
+                    _RESET_TEXT + "remote reset",
+                    "UR",
+                    "upstream_reset_before_response_started{remote_reset}",
+                    event.refused,
+                )
+        elif kind == GOAWAY:
+            self.codec.reusable = False
+            self.draining = True
+            if not self.streams:
+                self.close(local=True)
+        elif kind == FAULT:
+            self._fault(cast("Fault", event))
+
+    def _fault(self, fault: Fault) -> None:
+        stats = self.host.cluster.stats
+        stats.cx_protocol_error.value += 1
+        self.codec.reusable = False
+        if not self.streams and self.requests:
+            _log.debug("%s broke the protocol on an idle connection: %s", self.host.name, fault.error)
+        self._fail_all(
+            f"{_RESET_TEXT}protocol error", "UPE", "upstream_reset_before_response_started{protocol_error}", 502
+        )
+        self.close(local=True)
+
+    def _fail_all(self, reason: str, flag: str, details: str, status: int) -> None:
+        streams, self.streams = self.streams, {}
+        if streams:
+            self.host.cluster.stats.cx_destroy_with_active_rq.value += 1
+        for forward in streams.values():
+            forward.on_failure(reason, flag, details, status=status)
+
+    def eof_received(self) -> bool:
+        self.codec.reusable = False
+        for event in self.codec.eof():
+            if event.kind == FAULT:
+                break  # an early close; connection_lost says so
+            if event.kind == DATA:
+                forward = self.streams.get(event.id)
+                if forward is not None:
+                    self._complete(event.id, forward)
+                    forward.on_data(event.data, event.end)  # type: ignore[attr-defined]
+            else:
+                self._other(event, event.kind)
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
+        self.codec.reusable = False
+        stats = self.host.cluster.stats
+        closed(self.host)
+        if not self.draining:
+            stats.cx_destroy_remote.value += 1
+        self._fail_all(
+            f"{_RESET_TEXT}connection termination",
+            "UC",
+            "upstream_reset_before_response_started{connection_termination}",
+            503,
+        )
+        self.pool.lost(self)
+
+    def close(self, local: bool) -> None:
+        """Close now; requests still on the connection fail."""
+        if not self.lost and not self.transport.is_closing():
+            self.draining = True
+            if local:
+                self.host.cluster.stats.cx_destroy_local.value += 1
+            self.transport.close()
+            self.pool.lost(self)
+
+    # back-pressure: a connection that several streams share is paused while any of their readers is slow
+
+    def pause_stream(self, forward: Forward) -> None:
+        """The caller behind ``forward`` takes no more for now."""
+        self._paused += 1
+        if self._paused == 1 and not self.lost:
+            self.transport.pause_reading()
+
+    def resume_stream(self, forward: Forward) -> None:
+        """The caller behind ``forward`` takes data again."""
+        if self._paused:
+            self._paused -= 1
+            if not self._paused and not self.lost:
+                self.transport.resume_reading()
+
+    def pause_writing(self) -> None:
+        for forward in tuple(self.streams.values()):
+            forward.upstream_slow(True)
+
+    def resume_writing(self) -> None:
+        for forward in tuple(self.streams.values()):
+            forward.upstream_slow(False)
+
+    def _flush(self) -> None:
+        output = self.codec.output
+        if output:
+            self.transport.write(b"".join(output))
+            output.clear()

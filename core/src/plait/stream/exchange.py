@@ -1,0 +1,590 @@
+"""A stream of a downstream connection: what happens to one request and its response.
+
+It reads from top to bottom: the request's head runs through the filters to the router, its body follows through the
+data phases into the *sink* (the request's way upstream); the response comes back through ``respond`` and ``send_data``;
+``_finish`` tells everybody and lets go. A filter that must wait turns the stream's direction to *held*: what arrives
+meanwhile is queued, reading stops at the buffer limit, and the queue is played when the filter goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from plait.api.config import Route
+from plait.api.errors import LocalProtocolError
+from plait.api.headers import Headers, encode
+from plait.api.message import Request, Response
+from plait.api.stream import CONTINUE, STOP, Stream, Verdict
+
+if TYPE_CHECKING:
+    from plait.stream.server import ServerConnection
+
+_log = logging.getLogger("plait.stream")
+
+_now = time.monotonic
+
+Held = tuple[bytes | Headers, bool]
+
+
+class Sink:
+    """Where a request goes: the way upstream, as the stream sees it."""
+
+    def send_data(self, data: bytes, end: bool) -> None:
+        """A piece of the request's body."""
+
+    def send_trailers(self, trailers: Headers) -> None:
+        """Trailers of the request; they end it."""
+
+    def cancel(self, reason: str) -> None:
+        """The stream ended: nobody waits for the response any more."""
+
+    def pause(self) -> None:
+        """Downstream takes no more for now: stop reading the response."""
+
+    def resume(self) -> None:
+        """Downstream takes data again."""
+
+
+class ServerStream(Stream):
+    """A stream of a ``ServerConnection``."""
+
+    sink: Sink | None = None
+    replied: bool = False  # the response is our own or has begun: no second one may start
+    request_done: bool = False  # its last byte was received
+    request_held: bool = True  # the head has not reached the router yet, or a data filter waits
+    response_held: bool = False
+    finished: bool = False
+    touched: float = 0.0  # when a piece of a body last passed
+    _routed: bool = False
+    _route: Route | None = None
+    _next: int = 0  # the request filter that comes next
+    _queue: list[Held] | None = None  # what the request side held back
+    _queued_bytes: int = 0
+    _response_queue: list[Held] | None = None
+    _body_waiter: asyncio.Future[bytes] | None = None
+    _body_limit: int = 0
+    _task: Any = None  # what a waiting filter runs in
+
+    def __init__(self, owner: ServerConnection, request: Request) -> None:
+        self.owner = owner
+        self.chain = owner.proxy.chain
+        self.connection = owner.connection
+        self.request = request
+        self.started = _now()
+
+    # what filters call
+
+    @property
+    def route(self) -> Route | None:
+        if not self._routed:
+            self._route = self.chain.router.route(self)
+            self._routed = True
+        return self._route
+
+    def clear_route(self) -> None:
+        self._routed = False
+
+    def route_settings(self, name: str) -> object | None:
+        route = self.route
+        return None if route is None else route.filter_settings.get(name)
+
+    def reply(
+        self,
+        status: int,
+        body: str | bytes = b"",
+        *,
+        headers: Mapping[str, str] | None = None,
+        details: str = "",
+        flag: str = "",
+    ) -> Verdict:
+        if self.finished:
+            return STOP
+        if self.replied:
+            self.reset(details or "local_reply_after_response", flag=flag)
+            return STOP
+        if details:
+            self.details = details
+        if flag:
+            self.flags = (*self.flags, flag)
+        self.replied = True
+        sink = self.sink
+        if sink is not None:
+            self.sink = None
+            sink.cancel(details or "local_reply")
+        text = encode(body) if isinstance(body, str) else body
+        response = self.owner.protocol.local_response(self.request, status, text, details)
+        if headers:
+            for name, value in headers.items():
+                response.headers.set(name, value)
+        self._respond(response)
+        return STOP
+
+    def reset(self, reason: str, *, flag: str = "") -> None:
+        if self.finished:
+            return
+        if flag:
+            self.flags = (*self.flags, flag)
+        if reason:
+            self.details = reason
+        owner = self.owner
+        frame = owner.codec.encode_reset(self.request, reason)
+        self._finish()
+        if frame is None:
+            owner.abort()
+        elif frame:
+            owner.transport.write(frame)
+
+    def resume(self) -> None:
+        if self.request_held and not self.replied and not self.finished:
+            self._run_request()
+
+    async def request_body(self, limit_bytes: int = 1 << 20) -> bytes:
+        request = self.request
+        if request.end:
+            return request.body
+        self._body_limit = limit_bytes
+        self._body_waiter = asyncio.get_running_loop().create_future()
+        self._collect()
+        return await self._body_waiter
+
+    # the request's way
+
+    def start(self) -> None:
+        """The head (with its body, if it was there) has arrived."""
+        request = self.request
+        if request.end:
+            self.request_done = True
+            self.request_ended = self.started
+        self.bytes_received = len(request.body)
+        self._run_request()
+
+    def receive_data(self, data: bytes, end: bool) -> None:
+        """A piece of the request's body has arrived."""
+        self.bytes_received += len(data)
+        self.touched = _now()
+        if end:
+            self.request_done = True
+            self.request_ended = self.touched
+        if self.finished or (self.replied and self.sink is None):
+            return
+        if self.request_held:
+            self._hold_request(data, end)
+        else:
+            self._pass_data(data, end)
+
+    def receive_trailers(self, trailers: Headers) -> None:
+        """The request's trailers have arrived."""
+        self.request_done = True
+        self.request_ended = _now()
+        self.request.trailers = trailers
+        if self.finished or (self.replied and self.sink is None):
+            return
+        if self.request_held:
+            self._hold_request(trailers, True)
+        else:
+            self._pass_trailers(trailers)
+
+    def _run_request(self) -> None:
+        chain = self.chain
+        calls = chain.on_request
+        index = self._next
+        count = len(calls)
+        try:
+            while index < count:
+                verdict = calls[index](self)
+                index += 1
+                if verdict is not CONTINUE:
+                    self._next = index
+                    self._not_continue(verdict, calls[index - 1])
+                    return
+            self._next = index
+            if chain.on_request_data and self.request.body and not self._filter_whole_body():
+                return
+        except Exception as error:
+            self._filter_failed(calls[min(index, count - 1)] if count else chain.terminal, error)
+            return
+        self._to_router()
+
+    def _to_router(self) -> None:
+        chain = self.chain
+        try:
+            verdict = chain.terminal(self)
+            if verdict is not STOP:
+                self._not_continue(verdict, chain.terminal)
+                return
+        except Exception as error:
+            self._filter_failed(chain.terminal, error)
+            return
+        self.request_held = False
+        if self._queue:
+            self._play_request()
+
+    def _filter_whole_body(self) -> bool:
+        """Run the data filters over a body that came with its head; False when one waits or ended the stream."""
+        request = self.request
+        body = request.body
+        for index, call in enumerate(self.chain.on_request_data):
+            answer = call(self, body, request.end)
+            if self.replied or self.finished:
+                return False
+            if not isinstance(answer, bytes):
+                self._spawn(self._await_whole_body(answer, index), call)
+                return False
+            body = answer
+        request.body = body
+        request.headers.changed = True
+        return True
+
+    async def _await_whole_body(self, answer: Awaitable[bytes], index: int) -> None:
+        calls = self.chain.on_request_data
+        request = self.request
+        body = await answer
+        for call in calls[index + 1 :]:
+            result = call(self, body, request.end)
+            body = result if isinstance(result, bytes) else await result
+        if not self.replied and not self.finished:
+            request.body = body
+            request.headers.changed = True
+            self._to_router()
+
+    def _not_continue(self, verdict: object, call: Any) -> None:
+        """A request filter said something else than CONTINUE."""
+        if verdict is STOP:
+            return
+        if isinstance(verdict, Awaitable):
+            self._spawn(self._await_request(verdict, call), call)
+            return
+        raise TypeError(f"it answered {verdict!r}, expected CONTINUE, STOP or an awaitable of one")
+
+    async def _await_request(self, verdict: Awaitable[object], call: Any) -> None:
+        answer = await verdict
+        if self.replied or self.finished:
+            return
+        if answer is CONTINUE:
+            self._run_request()
+        elif answer is not STOP:
+            raise TypeError(f"it answered {answer!r}, expected CONTINUE or STOP")
+
+    def _hold_request(self, piece: bytes | Headers, end: bool) -> None:
+        if self._queue is None:
+            self._queue = []
+        self._queue.append((piece, end))
+        if isinstance(piece, bytes):
+            self._queued_bytes += len(piece)
+        if self._body_waiter is not None:
+            self._collect()
+        elif self._queued_bytes > self.owner.proxy.buffer_limit_bytes:
+            self.owner.pause_reading()
+
+    def _collect(self) -> None:
+        """Complete ``request_body`` when all of it is there, or refuse it when it grows too long."""
+        waiter = self._body_waiter
+        if waiter is None or waiter.done():
+            return
+        request = self.request
+        if len(request.body) + self._queued_bytes > self._body_limit:
+            self._body_waiter = None
+            waiter.cancel()
+            self.reply(413, "Payload Too Large", details="request_payload_too_large")
+            return
+        if not self.request_done:
+            return
+        queue, self._queue, self._queued_bytes = self._queue or [], None, 0
+        request.body += b"".join([piece for piece, _ in queue if isinstance(piece, bytes)])
+        request.end = request.trailers is None
+        if request.trailers is not None:
+            self._queue = [(request.trailers, True)]
+        self._body_waiter = None
+        waiter.set_result(request.body)
+
+    def _play_request(self) -> None:
+        """Send on what was held while the head was on its way."""
+        while self._queue and not self.finished:
+            queue, self._queue, self._queued_bytes = self._queue, None, 0
+            for position, (piece, end) in enumerate(queue):
+                if self.request_held:  # a data filter waits: the rest comes behind it
+                    self._queue = queue[position:] + (self._queue or [])
+                    return
+                if isinstance(piece, bytes):
+                    self._pass_data(piece, end)
+                else:
+                    self._pass_trailers(piece)
+        self.owner.resume_reading()
+
+    def _pass_data(self, data: bytes, end: bool) -> None:
+        for index, call in enumerate(self.chain.on_request_data):
+            try:
+                answer = call(self, data, end)
+                if not isinstance(answer, bytes):
+                    self.request_held = True
+                    self._spawn(self._await_data(answer, end, index), call)
+                    return
+            except Exception as error:
+                self._filter_failed(call, error)
+                return
+            if self.finished:
+                return
+            data = answer
+        if self.sink is not None and (data or end):
+            self.sink.send_data(data, end)
+
+    async def _await_data(self, answer: Awaitable[bytes], end: bool, index: int) -> None:
+        data = await answer
+        for call in self.chain.on_request_data[index + 1 :]:
+            result = call(self, data, end)
+            data = result if isinstance(result, bytes) else await result
+        self.request_held = False
+        if self.sink is not None and (data or end):
+            self.sink.send_data(data, end)
+        self._play_request()
+
+    def _pass_trailers(self, trailers: Headers) -> None:
+        for call in self.chain.on_request_trailers:
+            try:
+                call(self)
+            except Exception as error:
+                self._filter_failed(call, error)
+                return
+        if self.sink is not None:
+            self.sink.send_trailers(trailers)
+
+    # the response's way
+
+    def respond(self, response: Response) -> None:
+        """The response's head came from upstream."""
+        if self.replied:
+            return
+        self.replied = True
+        self._respond(response)
+
+    def _respond(self, response: Response) -> None:
+        self.response = response
+        self.response_started = _now()
+        calls = self.chain.on_response
+        if calls:
+            try:
+                for index, call in enumerate(calls):
+                    verdict = call(self)
+                    if verdict is not CONTINUE:
+                        self.response_held = True
+                        self._hold_response(verdict, index, call)
+                        return
+            except Exception as error:
+                self._filter_failed(call, error)
+                return
+        self._write_response()
+
+    def _hold_response(self, verdict: object, index: int, call: Any) -> None:
+        if not isinstance(verdict, Awaitable):
+            raise TypeError(f"it answered {verdict!r} to a response, expected CONTINUE or an awaitable of it")
+        self._spawn(self._await_response(verdict, index), call)
+
+    async def _await_response(self, verdict: Awaitable[object], index: int) -> None:
+        answer: object = await verdict
+        for call in self.chain.on_response[index + 1 :]:
+            if answer is not CONTINUE:
+                break
+            answer = call(self)
+            if isinstance(answer, Awaitable):
+                answer = await answer
+        if answer is not CONTINUE:
+            raise TypeError(f"it answered {answer!r} to a response, expected CONTINUE")
+        self._write_response()
+        self._play_response()
+
+    def _play_response(self) -> None:
+        self.response_held = False
+        queue, self._response_queue = self._response_queue or [], None
+        for position, (piece, end) in enumerate(queue):
+            if self.response_held:
+                self._response_queue = queue[position:]
+                return
+            if isinstance(piece, bytes):
+                self.send_data(piece, end)
+            else:
+                self.send_trailers(piece)
+        if self.sink is not None:
+            self.sink.resume()
+
+    def _write_response(self) -> None:
+        if self.finished:
+            return
+        response = cast("Response", self.response)
+        owner = self.owner
+        calls = self.chain.on_response_data
+        if calls and response.body:
+            body = response.body
+            for call in calls:
+                try:
+                    answer = call(self, body, response.end)
+                except Exception as error:
+                    self._filter_failed(call, error)
+                    return
+                if not isinstance(answer, bytes):
+                    self.response_held = True
+                    self._spawn(self._await_response_body(answer, call), call)
+                    return
+                body = answer
+            response.body = body
+            response.headers.changed = True
+        self._encode_response(response, owner)
+
+    async def _await_response_body(self, answer: Awaitable[bytes], first: Any) -> None:
+        response = cast("Response", self.response)
+        body = await answer
+        calls = self.chain.on_response_data
+        for call in calls[calls.index(first) + 1 :]:
+            result = call(self, body, response.end)
+            body = result if isinstance(result, bytes) else await result
+        response.body = body
+        response.headers.changed = True
+        if not self.finished:
+            self._encode_response(response, self.owner)
+            self._play_response()
+
+    def _encode_response(self, response: Response, owner: ServerConnection) -> None:
+        try:
+            frame = owner.codec.encode_response(self.request, response)
+        except LocalProtocolError as error:
+            _log.error("the response to %s cannot be sent: %s", self.connection.peer, error)
+            self.reset("local_protocol_error", flag="LR")
+            return
+        body = response.body
+        if body:
+            self.bytes_sent += len(body)
+        if frame:
+            owner.transport.write(frame)
+        if response.end:
+            self._finish()
+
+    def send_data(self, data: bytes, end: bool) -> None:
+        """A piece of the response's body came from upstream."""
+        if self.finished:
+            return
+        if self.response_held:
+            self._queue_response(data, end)
+            return
+        for call in self.chain.on_response_data:
+            try:
+                answer = call(self, data, end)
+            except Exception as error:
+                self._filter_failed(call, error)
+                return
+            if not isinstance(answer, bytes):
+                self.response_held = True
+                if self.sink is not None:
+                    self.sink.pause()
+                self._spawn(self._await_response_data(answer, end, call), call)
+                return
+            data = answer
+        self._encode_data(data, end)
+
+    def _encode_data(self, data: bytes, end: bool) -> None:
+        if not data and not end:
+            return
+        self.bytes_sent += len(data)
+        self.touched = _now()
+        owner = self.owner
+        frame = owner.codec.encode_data(self.request, data, end)
+        if frame:
+            owner.transport.write(frame)
+        if end:
+            self._finish()
+
+    async def _await_response_data(self, answer: Awaitable[bytes], end: bool, first: Any) -> None:
+        data = await answer
+        calls = self.chain.on_response_data
+        for call in calls[calls.index(first) + 1 :]:
+            result = call(self, data, end)
+            data = result if isinstance(result, bytes) else await result
+        if not self.finished:
+            self._encode_data(data, end)
+            self._play_response()
+
+    def _queue_response(self, piece: bytes | Headers, end: bool) -> None:
+        if self._response_queue is None:
+            self._response_queue = []
+        self._response_queue.append((piece, end))
+        if self.sink is not None:
+            self.sink.pause()
+
+    def send_trailers(self, trailers: Headers) -> None:
+        """The response's trailers came from upstream; they end it."""
+        if self.finished:
+            return
+        if self.response_held:
+            self._queue_response(trailers, True)
+            return
+        if self.response is not None:
+            self.response.trailers = trailers
+        for call in self.chain.on_response_trailers:
+            try:
+                call(self)
+            except Exception as error:
+                self._filter_failed(call, error)
+                return
+        frame = self.owner.codec.encode_trailers(self.request, trailers)
+        if frame:
+            self.owner.transport.write(frame)
+        self._finish()
+
+    def send_interim(self, status: int, headers: Headers) -> None:
+        """An informational head came from upstream."""
+        if not self.replied and not self.finished:
+            frame = self.owner.codec.encode_interim(self.request, status, headers)
+            if frame:
+                self.owner.transport.write(frame)
+
+    # the end
+
+    def idle_for(self, now: float) -> float:
+        """Seconds since anything passed."""
+        return now - max(self.started, self.request_ended, self.response_started, self.touched)
+
+    def abandon(self, reason: str, flag: str) -> None:
+        """The connection is gone, or the peer gave the stream up: nobody can be answered."""
+        if not self.finished:
+            self.flags = (*self.flags, flag)
+            self.details = reason
+            self._finish()
+
+    def _finish(self) -> None:
+        self.finished = True
+        self.ended = _now()
+        sink = self.sink
+        if sink is not None:
+            self.sink = None
+            sink.cancel(self.details)
+        if self._task is not None and self._task is not asyncio.current_task():
+            self._task.cancel()
+        for call in self.chain.on_end:
+            try:
+                call(self)
+            except Exception:
+                _log.exception("filter %s failed at the end of a stream", self.chain.name_of(call))
+        self.owner.stream_finished(self)
+
+    def _filter_failed(self, call: Any, error: Exception) -> None:
+        """A filter raised: its own stream ends with 500, and nothing else does."""
+        name = self.chain.name_of(call)
+        self.owner.proxy.stats.filter_error.value += 1
+        _log.error("filter %s failed; its stream is answered with 500", name, exc_info=error)
+        if self.response is not None:
+            self.reset("filter_error", flag="LR")
+        else:
+            self.replied = False
+            self.reply(500, "Internal Server Error", details="filter_error")
+
+    def _spawn(self, work: Any, call: Any) -> None:
+        async def supervised() -> None:
+            try:
+                await work
+            except Exception as error:
+                if not self.finished:
+                    self._filter_failed(call, error)
+
+        self._task = self.owner.proxy.context.spawn(supervised(), "filter")

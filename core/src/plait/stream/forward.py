@@ -1,0 +1,450 @@
+"""Sending a request upstream: timeouts, retries, circuit breakers; every router ends here.
+
+``forward`` is called once a route is found. A ``Forward`` is the stream's sink: it picks a host, gets a connection from
+the pool, sends the request and passes the response back; where that fails before the response began, the retry rule
+says whether to try again. A request whose body is still coming is kept for a retry up to the buffer limit.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING, cast
+
+from plait.api.config import RetryPolicy
+from plait.api.headers import Headers
+from plait.api.message import Request, Response
+from plait.api.protocol import ProtocolType
+from plait.api.stream import STOP, Stream, Verdict
+from plait.net.wheel import Timed, ticks
+from plait.stream.exchange import ServerStream, Sink
+from plait.stream.pool import Pool, pool_of
+from plait.upstream.cluster import Cluster, Host
+
+if TYPE_CHECKING:
+    from plait.api.context import Timer
+    from plait.stream.client import ClientConnection
+
+_now = time.monotonic
+
+_GATEWAY = frozenset((502, 503, 504))
+_RETRIABLE_4XX = frozenset((409,))
+
+
+class RetryRule:
+    """A retry policy with its words turned into flags."""
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        words = frozenset(policy.retry_on)
+        self.count = policy.num_retries
+        self.per_try_timeout_s = policy.per_try_timeout_s
+        self.base_s = policy.base_interval_s
+        self.max_s = policy.max_interval_s
+        self.avoid_previous = policy.previous_hosts
+        self.on_5xx = "5xx" in words
+        self.on_connect = bool(words & {"connect-failure", "5xx", "gateway-error"})
+        self.on_refused = bool(words & {"refused-stream", "5xx"})
+        self.on_reset = bool(words & {"reset", "5xx", "gateway-error"})
+        self.before_request = self.on_reset or "reset-before-request" in words
+        statuses: set[int] = set()
+        if "gateway-error" in words:
+            statuses |= _GATEWAY
+        if "retriable-4xx" in words:
+            statuses |= _RETRIABLE_4XX
+        if "retriable-status-codes" in words:
+            statuses |= set(policy.retriable_status_codes)
+        self.statuses = frozenset(statuses)
+
+    def on_status(self, status: int) -> bool:
+        """Whether a response with this status is tried again."""
+        return status in self.statuses or (self.on_5xx and 500 <= status < 600)
+
+    def on_failure(self, flag: str, refused: bool) -> bool:
+        """Whether a failure before the response (``UF`` connecting, ``UT`` per try, else a reset) is tried again."""
+        if flag == "UF":
+            return self.on_connect
+        if refused:
+            return self.on_refused
+        if flag == "UT":
+            return self.on_5xx or 504 in self.statuses
+        return self.on_reset
+
+    def back_off_s(self, attempt: int) -> float:
+        """Envoy's jittered exponential back-off: anything below ``base * 2^attempt``, at most the longest interval."""
+        return random.random() * min(self.base_s * float(1 << attempt), self.max_s)
+
+
+class ForwardOptions:
+    """How to forward the requests of one route; made when the route table is compiled."""
+
+    def __init__(
+        self,
+        timeout_s: float = 15.0,
+        idle_timeout_s: float | None = None,
+        retry: RetryPolicy | None = None,
+        auto_host_rewrite: bool = False,
+        buffer_limit_bytes: int = 1 << 20,
+        attempt_header: bool = False,
+    ) -> None:
+        self.timeout_s = timeout_s
+        self.timeout_ticks = ticks(timeout_s) if timeout_s else 0
+        self.idle_timeout_s = idle_timeout_s
+        self.retry = RetryRule(retry) if retry is not None and retry.retry_on else None
+        self.auto_host_rewrite = auto_host_rewrite
+        self.buffer_limit_bytes = buffer_limit_bytes
+        self.attempt_header = attempt_header
+
+
+def forward(stream: Stream, cluster: Cluster, options: ForwardOptions) -> Verdict:
+    """Send the stream's request to ``cluster`` and its response back; returns STOP."""
+    Forward(cast("ServerStream", stream), cluster, options).start()
+    return STOP
+
+
+class Forward(Sink, Timed):
+    """One request on its way upstream, over all its attempts."""
+
+    connection: ClientConnection | None = None
+    id: int = 0
+    host: Host | None = None
+    sent_at: float = 0.0
+    answered: bool = False  # a response of this attempt has begun downstream
+    closed: bool = False
+    request_ended: bool = False
+    waiting: bool = False  # in the pool's queue
+    pool: Pool | None = None
+    _retries: int = 0
+    _retrying: bool = False
+    _tried: list[Host] | None = None
+    _kept: list[bytes] | None = None  # the body so far, while a retry may need it
+    _kept_bytes: int = 0
+    _early: list[bytes] | None = None  # body that came before the connection
+    _trailers: Headers | None = None
+    _per_try: Timer | None = None
+    _back_off: Timer | None = None
+    _paused: bool = False
+
+    def __init__(self, stream: ServerStream, cluster: Cluster, options: ForwardOptions) -> None:
+        self.stream = stream
+        self.cluster = cluster
+        self.options = options
+        self.request: Request = stream.request
+
+    # the way out
+
+    def start(self) -> None:
+        """Count the request in and make the first attempt."""
+        stream, cluster = self.stream, self.cluster
+        stream.upstream_cluster = cluster.name
+        request = self.request
+        if cluster.requests_active >= cluster.max_requests:
+            cluster.stats.rq_pending_overflow.value += 1
+            stream.reply(503, _OVERFLOW, details="overflow", flag="UO", headers={"x-envoy-overloaded": "true"})
+            return
+        cluster.requests_active += 1
+        cluster.stats.rq_active.value += 1
+        stream.sink = self
+        options = self.options
+        self.request_ended = request.end
+        if options.timeout_ticks and request.end:
+            stream.owner.proxy.wheel.add(self, options.timeout_ticks)
+        if not request.end and options.retry is not None:
+            self._kept = []
+        self._attempt()
+
+    def _attempt(self) -> None:
+        stream = self.stream
+        stream.attempts += 1
+        host = self.cluster.pick(self._tried or ())
+        if host is None:
+            self._fail(503, "no healthy upstream", "UH", "no_healthy_upstream")
+            return
+        self.host = host
+        host.requests += 1
+        self.cluster.stats.rq_total.value += 1
+        pool = pool_of(host, self.protocol(), stream.owner.proxy.context)
+        self.pool = pool
+        connection = pool.take(self)
+        if connection is not None:
+            self.connected(connection)
+
+    def protocol(self) -> ProtocolType:
+        """The protocol to speak upstream: the cluster's own, else the caller's."""
+        return self.stream.owner.proxy.upstream_protocol(self.cluster)
+
+    def connected(self, connection: ClientConnection) -> None:
+        """A connection is ours for this request."""
+        self.waiting = False
+        self.connection = connection
+        host = connection.host
+        host.active += 1
+        stream = self.stream
+        stream.upstream_host = host.name
+        stream.upstream_local = connection.local
+        options = self.options
+        request = self.request
+        if options.auto_host_rewrite and host.endpoint.hostname:
+            request.raw_authority = host.endpoint.hostname.encode()
+            request.headers.changed = True
+        if options.attempt_header:
+            request.headers.put(b"x-envoy-attempt-count", str(stream.attempts).encode())
+        self.sent_at = _now()
+        if options.retry is not None and options.retry.per_try_timeout_s:
+            self._per_try = stream.owner.proxy.context.call_later(options.retry.per_try_timeout_s, self._try_timed_out)
+        if not connection.open(self, request):
+            return
+        if self._kept is not None and self._retries:
+            self._early = None
+            self._send_body(self._kept)
+        elif self._early is not None:
+            early, self._early = self._early, None
+            self._send_body(early)
+        if stream.owner.write_paused and self.connection is not None:
+            self.pause()
+
+    def _send_body(self, pieces: list[bytes]) -> None:
+        connection = self.connection
+        if connection is None:
+            return
+        trailers = self._trailers
+        last = self.request_ended and trailers is None
+        body = b"".join(pieces)
+        if body or last:
+            connection.send_data(self, body, last)
+        if trailers is not None:
+            connection.send_trailers(self, trailers)
+        self.stream.owner.resume_reading()
+
+    def send_data(self, data: bytes, end: bool) -> None:
+        if end:
+            self._body_ended()
+        kept = self._kept
+        if kept is not None:
+            self._kept_bytes += len(data)
+            if self._kept_bytes > self.options.buffer_limit_bytes:
+                if self.connection is None:
+                    self._early = [*kept]
+                self._kept = None  # too long to send twice: no retry from here on
+            else:
+                kept.append(data)
+        connection = self.connection
+        if connection is not None:
+            connection.send_data(self, data, end)
+        elif self._kept is None or not self._retries:
+            if self._early is None:
+                self._early = []
+            self._early.append(data)
+            self.stream.owner.pause_reading()
+
+    def send_trailers(self, trailers: Headers) -> None:
+        self._body_ended()
+        self._trailers = trailers
+        if self.connection is not None:
+            self.connection.send_trailers(self, trailers)
+        elif self._early is None:
+            self._early = []
+
+    def _body_ended(self) -> None:
+        self.request_ended = True
+        if self.options.timeout_ticks and not self.closed and not self.answered:
+            self.stream.owner.proxy.wheel.add(self, self.options.timeout_ticks)
+
+    # the way back
+
+    def on_response(self, response: Response) -> None:
+        """The head of the response (with its body, if ``end``)."""
+        stats = self.cluster.stats
+        status = response.status
+        rule = self.options.retry
+        if rule is not None and rule.on_status(status) and self._may_retry(rule):
+            self._count_code(status)
+            self._retry(rule)
+            return
+        self.answered = True
+        self._count_code(status)
+        if self._retries and status < 500:
+            stats.rq_retry_success.value += 1
+        if response.end:
+            self._close(True)
+        elif self._per_try is not None:
+            self._per_try.cancel()
+        self.stream.respond(response)
+
+    def _count_code(self, status: int) -> None:
+        stats = self.cluster.stats
+        stats.rq_completed.value += 1
+        code, group = stats.code(status)
+        code.value += 1
+        group.value += 1
+
+    def on_interim(self, status: int, headers: Headers) -> None:
+        """An informational head."""
+        self.stream.send_interim(status, headers)
+
+    def on_data(self, data: bytes, end: bool) -> None:
+        """A piece of the response's body."""
+        if end:
+            self._close(True)
+        self.stream.send_data(data, end)
+
+    def on_trailers(self, trailers: Headers) -> None:
+        """Trailers; they end the response."""
+        self._close(True)
+        self.stream.send_trailers(trailers)
+
+    def on_failure(self, reason: str, flag: str, details: str, refused: bool = False, status: int = 503) -> None:
+        """This attempt is lost: the connection could not be had, or broke, or the upstream reset the stream."""
+        self._leave_connection()
+        if self.closed:
+            return
+        if self.answered:
+            self._close(False)
+            self.stream.reset(details, flag=flag)
+            return
+        host = self.host
+        if host is not None:
+            host.failures += 1
+        self.stream.upstream_failure = reason
+        rule = self.options.retry
+        if rule is not None and rule.on_failure(flag, refused) and self._may_retry(rule):
+            self._retry(rule)
+            return
+        self._fail(status, reason, flag, details)
+
+    def _fail(self, status: int, reason: str, flag: str, details: str) -> None:
+        self._count_code(status)
+        self._close(False)
+        self.stream.reply(status, reason, details=details, flag=flag)
+
+    # retries
+
+    def _may_retry(self, rule: RetryRule) -> bool:
+        if self.answered or (self._kept is None and not self.request.end):
+            return False
+        stats = self.cluster.stats
+        if self._retries >= rule.count:
+            stats.rq_retry_limit_exceeded.value += 1
+            self.stream.flags = (*self.stream.flags, "URX")
+            return False
+        if self.cluster.retries >= self.cluster.max_retries:
+            stats.rq_retry_overflow.value += 1
+            return False
+        return True
+
+    def _retry(self, rule: RetryRule) -> None:
+        cluster = self.cluster
+        cluster.stats.rq_retry.value += 1
+        if not self._retrying:
+            self._retrying = True
+            cluster.retries += 1
+        self._retries += 1
+        if rule.avoid_previous and self.host is not None:
+            self._tried = [*(self._tried or []), self.host]
+        connection = self.connection
+        if connection is not None:
+            self._leave_connection()
+            connection.abandon(self, "retry")
+        self._back_off = self.stream.owner.proxy.context.call_later(rule.back_off_s(self._retries), self._try_again)
+
+    def _try_again(self) -> None:
+        self._back_off = None
+        if not self.closed:
+            self._attempt()
+
+    # ends and clocks
+
+    def expire(self) -> None:
+        """The route's timeout."""
+        if self.closed:
+            return
+        self.cluster.stats.rq_timeout.value += 1
+        connection = self.connection
+        self._leave_connection()
+        if connection is not None:
+            connection.abandon(self, "timeout")
+            self.cluster.stats.rq_tx_reset.value += 1
+        if self.answered:
+            self._close(False)
+            self.stream.reset("response_timeout", flag="UT")
+        else:
+            self._fail(504, "upstream request timeout", "UT", "response_timeout")
+
+    def _try_timed_out(self) -> None:
+        self._per_try = None
+        if self.closed or self.answered:
+            return
+        self.cluster.stats.rq_per_try_timeout.value += 1
+        connection = self.connection
+        if connection is not None:
+            self._leave_connection()
+            connection.abandon(self, "per_try_timeout")
+            self.on_failure("upstream request timeout", "UT", "upstream_per_try_timeout", status=504)
+
+    def cancel(self, reason: str) -> None:
+        if self.closed:
+            return
+        self.cluster.stats.rq_cancelled.value += 1
+        connection = self.connection
+        self._close(False)
+        if connection is not None:
+            connection.abandon(self, reason)
+            self.cluster.stats.rq_tx_reset.value += 1
+
+    def _leave_connection(self) -> None:
+        connection = self.connection
+        if connection is not None:
+            if self._paused:
+                self._paused = False
+                connection.resume_stream(self)
+            self.connection = None
+            connection.host.active -= 1
+            if self._per_try is not None:
+                self._per_try.cancel()
+                self._per_try = None
+
+    def _close(self, complete: bool) -> None:
+        """Everything is said, or nothing will be: give back what the request holds."""
+        self.closed = True
+        if self.waiting and self.pool is not None:
+            self.pool.forget(self)
+        self._leave_connection()
+        stream = self.stream
+        if stream.sink is self:
+            stream.sink = None
+        cluster = self.cluster
+        cluster.requests_active -= 1
+        stats = cluster.stats
+        stats.rq_active.value -= 1
+        if self._retrying:
+            cluster.retries -= 1
+        if self.slot is not None:
+            self.slot.discard(self)
+            self.slot = None
+        if self._back_off is not None:
+            self._back_off.cancel()
+        if complete:
+            stats.rq_time.values.append((_now() - self.sent_at) * 1000)
+
+    # back-pressure
+
+    def pause(self) -> None:
+        if not self._paused and self.connection is not None:
+            self._paused = True
+            self.connection.pause_stream(self)
+
+    def resume(self) -> None:
+        if self._paused:
+            self._paused = False
+            if self.connection is not None:
+                self.connection.resume_stream(self)
+
+    def upstream_slow(self, slow: bool) -> None:
+        """The upstream connection takes no more for now, or takes it again."""
+        owner = self.stream.owner
+        if slow:
+            owner.pause_reading()
+        else:
+            owner.resume_reading()
+
+
+_OVERFLOW = "upstream connect error or disconnect/reset before headers. reset reason: overflow"

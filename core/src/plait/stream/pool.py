@@ -1,0 +1,212 @@
+"""Connection pools: connections of one protocol to one host, and who waits for one.
+
+One at a time: a connection carries one stream, then waits idle (last in, first out) for the next. Multiplexed: streams
+share the connections, a new one is opened when all are full. Limits are the cluster's circuit breakers: beyond
+``max_connections`` requests wait, beyond ``max_pending_requests`` they are refused at once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from plait.api.context import Context
+from plait.api.protocol import PoolMode, ProtocolType
+from plait.net.wheel import Timed, TimerWheel, ticks
+from plait.stream.client import ClientConnection
+from plait.upstream.cluster import ConnectionPool, Host
+from plait.upstream.connect import ConnectFailed, connect
+
+if TYPE_CHECKING:
+    from plait.stream.forward import Forward
+
+_now = time.monotonic
+
+_UF = "upstream connect error or disconnect/reset before headers. reset reason: "
+_OVERFLOW = _UF + "overflow"
+
+
+def pool_of(host: Host, protocol: ProtocolType, context: Context) -> Pool:
+    """The host's pool for a protocol, made on first use."""
+    pool = host.pools.get(protocol.name)
+    if pool is None:
+        pool = host.pools[protocol.name] = Pool(host, protocol, context)
+    return pool  # type: ignore[return-value]  # only this module fills ``Host.pools``
+
+
+class Pool(ConnectionPool, Timed):
+    """See the module."""
+
+    connecting: int = 0
+    drained: bool = False
+
+    def __init__(self, host: Host, protocol: ProtocolType, context: Context) -> None:
+        self.host = host
+        self.cluster = host.cluster
+        self.protocol = protocol
+        self.context = context
+        self.wheel: TimerWheel = context.wheel
+        self.multiplexed = protocol.pool_mode is PoolMode.MULTIPLEXED
+        config = host.cluster.config
+        self._options = config.protocol_options
+        self._max_requests = config.max_requests_per_connection
+        self._idle_s = config.idle_timeout_s
+        self._idle: list[ClientConnection] = []  # one at a time: those without a stream
+        self._connections: list[ClientConnection] = []  # multiplexed: those that take streams
+        self._waiting: deque[Forward] = deque()
+        self._cx_protocol = host.cluster.stats.cx_protocol(protocol.name)
+
+    def take(self, forward: Forward) -> ClientConnection | None:
+        """A connection for ``forward`` now; else it is queued (or refused) and hears from us later."""
+        if self.multiplexed:
+            for connection in self._connections:
+                codec = connection.codec
+                if codec.reusable and len(connection.streams) < codec.max_streams:
+                    return connection
+        else:
+            idle = self._idle
+            while idle:
+                connection = idle.pop()
+                if connection.codec.reusable and not connection.transport.is_closing():
+                    return connection
+        self._queue(forward)
+        return None
+
+    def _queue(self, forward: Forward) -> None:
+        cluster, stats = self.cluster, self.cluster.stats
+        if cluster.pending >= cluster.max_pending:
+            stats.rq_pending_overflow.value += 1
+            forward.on_failure(_OVERFLOW, "UO", "upstream_reset_before_response_started{overflow}")
+            return
+        cluster.pending += 1
+        stats.rq_pending_total.value += 1
+        stats.rq_pending_active.value += 1
+        forward.waiting = True
+        self._waiting.append(forward)
+        self._open_more()
+
+    def _open_more(self) -> None:
+        """Open a connection for who waits, within the limits; a pool without any may always have one."""
+        if self.connecting >= (1 if self.multiplexed else len(self._waiting)):
+            return
+        cluster = self.cluster
+        if cluster.connections >= cluster.max_connections and self.host.connections:
+            cluster.stats.cx_overflow.value += 1
+            return
+        self.connecting += 1
+        self.context.spawn(self._connect(), f"connect to {self.host.name}")
+
+    async def _connect(self) -> None:
+        codec = self.protocol.client_codec(self._options)
+        try:
+            _, connection = await connect(self.host, lambda: ClientConnection(self, codec))
+        except ConnectFailed as error:
+            self.connecting -= 1
+            self._fail_waiting(error)
+            return
+        self.connecting -= 1
+        self._cx_protocol.value += 1
+        if self.multiplexed:
+            self._connections.append(connection)
+        self._serve(connection)
+
+    def _fail_waiting(self, error: ConnectFailed) -> None:
+        """A connection could not be had. Those that no other attempt will serve hear of it."""
+        reason = _UF + ("connection timeout" if error.timed_out else "connection failure")
+        details = "upstream_reset_before_response_started{" + (
+            "connection_timeout}" if error.timed_out else "remote_connection_failure}"
+        )
+        while len(self._waiting) > self.connecting:
+            forward = self._next_waiting()
+            if self.multiplexed and self.connecting:
+                break
+            self.cluster.stats.rq_pending_failure_eject.value += 1
+            forward.on_failure(f"{reason}: {error}", "UF", details)
+
+    def _next_waiting(self) -> Forward:
+        forward = self._waiting.popleft()
+        self._left(forward)
+        return forward
+
+    def _left(self, forward: Forward) -> None:
+        forward.waiting = False
+        self.cluster.pending -= 1
+        self.cluster.stats.rq_pending_active.value -= 1
+
+    def forget(self, forward: Forward) -> None:
+        """``forward`` waits no more."""
+        if forward.waiting:
+            self._waiting.remove(forward)
+            self._left(forward)
+
+    def _serve(self, connection: ClientConnection) -> None:
+        """Give a connection with room to who waits; keep it for later when nobody does."""
+        codec = connection.codec
+        while (
+            self._waiting
+            and codec.reusable
+            and len(connection.streams) < (codec.max_streams if self.multiplexed else 1)
+        ):
+            self._next_waiting().connected(connection)
+        if self._waiting:
+            self._open_more()
+        if not connection.streams:
+            self._rest(connection)
+
+    def done(self, connection: ClientConnection) -> None:
+        """A stream of ``connection`` is over."""
+        codec = connection.codec
+        if self._max_requests and connection.requests >= self._max_requests and codec.reusable:
+            codec.reusable = False
+            self.cluster.stats.cx_max_requests.value += 1
+        if not codec.reusable or self.drained:
+            if not connection.streams:
+                connection.close(local=True)
+            return
+        if self._waiting:
+            self._serve(connection)
+        elif not self.multiplexed:
+            connection.idle_since = _now()
+            self._idle.append(connection)
+            if self.slot is None and self._idle_s:
+                self.wheel.add(self, ticks(self._idle_s / 2))
+        elif not connection.streams:
+            self._rest(connection)
+
+    def _rest(self, connection: ClientConnection) -> None:
+        if self.drained or not connection.codec.reusable:
+            connection.close(local=True)
+            return
+        connection.idle_since = _now()
+        if not self.multiplexed:
+            self._idle.append(connection)
+        if self.slot is None and self._idle_s:
+            self.wheel.add(self, ticks(self._idle_s / 2))
+
+    def lost(self, connection: ClientConnection) -> None:
+        """``connection`` is closed or closing; called once or twice."""
+        if self.multiplexed:
+            if connection in self._connections:
+                self._connections.remove(connection)
+        elif not connection.streams and connection in self._idle:
+            self._idle.remove(connection)
+        if self._waiting:
+            self._open_more()
+
+    def expire(self) -> None:
+        """Close what has been idle for too long, and look again later while anything is."""
+        oldest = _now() - self._idle_s
+        resting = self._idle if not self.multiplexed else [c for c in self._connections if not c.streams]
+        for connection in [c for c in resting if c.idle_since <= oldest]:
+            self.cluster.stats.cx_idle_timeout.value += 1
+            connection.close(local=True)
+        if resting:
+            self.wheel.add(self, ticks(self._idle_s / 2))
+
+    def drain(self) -> None:
+        self.drained = True
+        for connection in [*self._idle, *(c for c in self._connections if not c.streams)]:
+            connection.close(local=True)
+        self._idle.clear()
+        self.wheel.remove(self)

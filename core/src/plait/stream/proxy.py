@@ -1,0 +1,279 @@
+"""The stream proxy: the terminal network filter behind http_connection_manager, generic_proxy and dubbo_proxy.
+
+It holds what the connections of one filter chain share: the chain of stream filters, the protocols it speaks, limits
+and clocks, statistics and access logs. The protocols bring their codecs; their edge rules are filters in the chain.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from plait.api.connection import Connection, TerminalFilter
+from plait.api.context import Context, Counter, Stats
+from plait.api.errors import PluginError, ProtocolError
+from plait.api.protocol import ProtocolType, Sniff
+from plait.api.telemetry import AccessLog
+from plait.net.wheel import TimerWheel, ticks
+from plait.stream.chain import FilterChain
+from plait.stream.exchange import ServerStream
+from plait.stream.server import ServerConnection
+from plait.upstream.cluster import Cluster
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_now = time.monotonic
+
+
+class ProxyStats:
+    """Envoy's ``http.<prefix>.downstream_…`` statistics (other protocols: their own first word), as attributes."""
+
+    def __init__(self, stats: Stats, prefix: str, protocol: str) -> None:
+        prefix += "."
+        self._stats = stats
+        self._prefix = prefix
+        counter, gauge = stats.counter, stats.gauge
+        self.cx_total = counter(prefix + "downstream_cx_total")
+        self.cx_active = gauge(prefix + "downstream_cx_active")
+        self.cx_destroy = counter(prefix + "downstream_cx_destroy")
+        self.cx_destroy_remote_active = counter(prefix + "downstream_cx_destroy_remote_active_rq")
+        self.cx_rx_bytes = counter(prefix + "downstream_cx_rx_bytes_total")
+        self.cx_tx_bytes = counter(prefix + "downstream_cx_tx_bytes_total")
+        self.cx_idle_timeout = counter(prefix + "downstream_cx_idle_timeout")
+        self.cx_max_duration = counter(prefix + "downstream_cx_max_duration_reached")
+        self.cx_max_requests = counter(prefix + "downstream_cx_max_requests_reached")
+        self.cx_protocol_error = counter(prefix + "downstream_cx_protocol_error")
+        self.cx_drain_close = counter(prefix + "downstream_cx_drain_close")
+        self.cx_length = stats.histogram(prefix + "downstream_cx_length_ms")
+        self.flow_paused = counter(prefix + "downstream_flow_control_paused_reading_total")
+        self.flow_resumed = counter(prefix + "downstream_flow_control_resumed_reading_total")
+        self.rq_total = counter(prefix + "downstream_rq_total")
+        self.rq_active = gauge(prefix + "downstream_rq_active")
+        self.rq_protocol = counter(f"{prefix}downstream_rq_{protocol}_total")
+        self.rq_completed = counter(prefix + "downstream_rq_completed")
+        self.rq_rx_reset = counter(prefix + "downstream_rq_rx_reset")
+        self.rq_tx_reset = counter(prefix + "downstream_rq_tx_reset")
+        self.rq_timeout = counter(prefix + "downstream_rq_timeout")
+        self.rq_header_timeout = counter(prefix + "downstream_rq_header_timeout")
+        self.rq_idle_timeout = counter(prefix + "downstream_rq_idle_timeout")
+        self.rq_overload_close = counter(prefix + "downstream_rq_overload_close")
+        self.rq_time = stats.histogram(prefix + "downstream_rq_time")
+        self.filter_error = counter(prefix + "filter_error")
+        self.classes: dict[int, Counter] = {n: counter(f"{prefix}downstream_rq_{n}xx") for n in range(1, 6)}
+
+    def named(self, name: str) -> Counter:
+        """A counter of this proxy that is seldom needed."""
+        return self._stats.counter(self._prefix + name)
+
+
+class Limits:
+    """Clocks and limits of a proxy's connections; seconds, 0 for none."""
+
+    def __init__(
+        self,
+        *,
+        idle_timeout_s: float = 3600.0,
+        request_timeout_s: float = 0.0,
+        request_headers_timeout_s: float = 0.0,
+        stream_idle_timeout_s: float = 300.0,
+        max_connection_duration_s: float = 0.0,
+        max_requests_per_connection: int = 0,
+        buffer_limit_bytes: int = 1 << 20,
+    ) -> None:
+        self.idle_timeout_s = idle_timeout_s
+        self.request_timeout_s = request_timeout_s
+        self.request_headers_timeout_s = request_headers_timeout_s
+        self.stream_idle_timeout_s = stream_idle_timeout_s
+        self.max_connection_duration_s = max_connection_duration_s
+        self.max_requests_per_connection = max_requests_per_connection
+        self.buffer_limit_bytes = buffer_limit_bytes
+
+    def look_every_s(self) -> float:
+        """How often a connection's clocks are read: a quarter of the shortest, 50 ms to a minute; 0 for never."""
+        clocks = [
+            self.idle_timeout_s,
+            self.request_timeout_s,
+            self.request_headers_timeout_s,
+            self.stream_idle_timeout_s,
+            self.max_connection_duration_s,
+        ]
+        running = [clock for clock in clocks if clock]
+        return min(max(min(running) / 4, 0.05), 60.0) if running else 0.0
+
+
+class StreamProxy(TerminalFilter):
+    """Serves streams on connections. ``protocols`` has one entry, or several among which the first bytes decide."""
+
+    def __init__(
+        self,
+        chain: FilterChain,
+        protocols: Sequence[ProtocolType],
+        context: Context,
+        *,
+        stat_prefix: str,
+        limits: Limits | None = None,
+        codec_options: Mapping[str, object] | None = None,
+        upstream: ProtocolType | None = None,
+        access_logs: Sequence[AccessLog] = (),
+    ) -> None:
+        limits = limits or Limits()
+        self.chain = chain
+        self.protocols = tuple(protocols)
+        self.context = context
+        self.wheel: TimerWheel = context.wheel
+        self.limits = limits
+        self.buffer_limit_bytes = limits.buffer_limit_bytes
+        self.max_requests = limits.max_requests_per_connection
+        self.stats = ProxyStats(context.stats, stat_prefix, protocols[0].name)
+        self.access_logs = tuple(access_logs)
+        self.connections: set[ServerConnection] = set()
+        self._options = dict(codec_options or {})
+        self._upstream = upstream or protocols[0]
+        self._look_ticks = ticks(limits.look_every_s()) if limits.look_every_s() else 0
+        self._draining = False
+
+    def protocol(self, connection: Connection) -> asyncio.Protocol:
+        if len(self.protocols) == 1:
+            return self.serve(connection, self.protocols[0])
+        return _Sniffing(self, connection)
+
+    def serve(self, connection: Connection, protocol: ProtocolType) -> ServerConnection:
+        """A connection that speaks ``protocol``."""
+        codec = protocol.server_codec(self._options.get(protocol.name))
+        return ServerConnection(self, connection, protocol, codec)
+
+    def upstream_protocol(self, cluster: Cluster) -> ProtocolType:
+        """What to speak to ``cluster``."""
+        name = cluster.config.protocol
+        return self._upstream if not name else cast("ProtocolType", self.context.protocol(name))
+
+    # what connections tell
+
+    def opened(self, connection: ServerConnection) -> None:
+        """A connection begins."""
+        self.connections.add(connection)
+        self.stats.cx_total.value += 1
+        self.stats.cx_active.value += 1
+        if self._look_ticks:
+            self.wheel.add(connection, self._look_ticks)
+        if self._draining:
+            connection.drain()
+
+    def closed(self, connection: ServerConnection, error: Exception | None) -> None:
+        """A connection is gone."""
+        self.connections.discard(connection)
+        self.wheel.remove(connection)
+        stats = self.stats
+        stats.cx_active.value -= 1
+        stats.cx_destroy.value += 1
+        stats.cx_length.values.append((_now() - connection.connection.started) * 1000)
+
+    def finished(self, stream: ServerStream) -> None:
+        """A stream is over."""
+        stats = self.stats
+        stats.rq_active.value -= 1
+        response = stream.response
+        if response is not None:
+            stats.rq_completed.value += 1
+            counter = stats.classes.get(response.status // 100)
+            if counter is not None:
+                counter.value += 1
+        stats.cx_tx_bytes.value += stream.bytes_sent
+        stats.rq_time.values.append((stream.ended - stream.started) * 1000)
+        if self.access_logs:
+            for log in self.access_logs:
+                log.record(stream)
+
+    def protocol_error(self, error: ProtocolError) -> None:
+        """Count what a peer did wrong."""
+        self.stats.cx_protocol_error.value += 1
+        self.stats.named(error.counter).value += 1
+
+    def check_timeouts(self, connection: ServerConnection) -> None:
+        """Read a connection's clocks and let it wait for the next look."""
+        now, limits, stats = _now(), self.limits, self.stats
+        info = connection.connection
+        if limits.max_connection_duration_s and now - info.started >= limits.max_connection_duration_s:
+            stats.cx_max_duration.value += 1
+            connection.drain()
+        if not connection.streams:
+            partial = connection.partial_for(now)
+            if partial and limits.request_headers_timeout_s and partial >= limits.request_headers_timeout_s:
+                stats.rq_header_timeout.value += 1
+                connection.refuse_slow(408, "request_header_timeout")
+            elif partial and limits.request_timeout_s and partial >= limits.request_timeout_s:
+                stats.rq_timeout.value += 1
+                connection.refuse_slow(408, "request_overall_timeout")
+            elif limits.idle_timeout_s and now - max(connection.last_active, info.started) >= limits.idle_timeout_s:
+                stats.cx_idle_timeout.value += 1
+                info.details = "connection_idle_timeout"
+                connection.drain()
+        for stream in tuple(connection.streams.values()):
+            if (
+                not stream.request_done
+                and limits.request_timeout_s
+                and now - stream.started >= limits.request_timeout_s
+            ):
+                stats.rq_timeout.value += 1
+                stream.reply(408, "request timeout", details="request_overall_timeout", flag="SI")
+            elif limits.stream_idle_timeout_s and stream.idle_for(now) >= limits.stream_idle_timeout_s:
+                stats.rq_idle_timeout.value += 1
+                status = 408 if not stream.request_done else 504
+                stream.reply(status, "stream timeout", details="stream_idle_timeout", flag="SI")
+        if not info.transport.is_closing():
+            self.wheel.add(connection, self._look_ticks)
+
+    # the end
+
+    def drain(self) -> None:
+        self._draining = True
+        for connection in tuple(self.connections):
+            self.stats.cx_drain_close.value += 1
+            connection.drain()
+
+    def close(self) -> None:
+        self.chain.close()
+        for log in self.access_logs:
+            log.close()
+
+
+class _Sniffing(asyncio.Protocol):
+    """Waits for as many bytes as it takes to know which of the proxy's protocols a connection speaks."""
+
+    def __init__(self, proxy: StreamProxy, connection: Connection) -> None:
+        self._proxy = proxy
+        self._connection = connection
+        self._seen = b""
+        patience_s = proxy.limits.request_headers_timeout_s or proxy.limits.idle_timeout_s
+        self._timer = proxy.context.call_later(patience_s, connection.close) if patience_s else None
+
+    def data_received(self, data: bytes) -> None:
+        self._seen += data
+        answers = [(protocol, protocol.sniff(self._seen)) for protocol in self._proxy.protocols]
+        chosen = next((protocol for protocol, answer in answers if answer is Sniff.YES), None)
+        if chosen is None:
+            if any(answer is Sniff.MORE for _, answer in answers):
+                return
+            chosen = self._proxy.protocols[0]  # it will say in its own words what is wrong
+        if self._timer is not None:
+            self._timer.cancel()
+        protocol = self._proxy.serve(self._connection, chosen)
+        self._connection.transport.set_protocol(protocol)
+        protocol.connection_made(self._connection.transport)
+        protocol.data_received(self._seen)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._connection.ended()
+
+
+def protocol_named(context: Context, name: str) -> ProtocolType:
+    """The protocol called ``name``; raises PluginError."""
+    found: Any = context.protocol(name)
+    if not isinstance(found, ProtocolType):
+        raise PluginError(name, "it is not a protocol of streams")
+    return found

@@ -1,0 +1,265 @@
+"""The downstream side: one connection, its codec, and a stream for each request on it.
+
+Bytes come in, the codec makes events of them, and each event goes to its stream. A connection that broke the protocol
+is answered in the protocol's own terms and closed once the peer could read that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, cast
+
+from plait.api.connection import Connection
+from plait.api.errors import ProtocolError, RemoteProtocolError
+from plait.api.headers import Headers
+from plait.api.message import DATA, FAULT, REQUEST, RESET, TRAILERS, Fault, Request, Reset
+from plait.api.protocol import ProtocolType, ServerCodec
+from plait.net.wheel import Timed
+from plait.stream.exchange import ServerStream
+
+if TYPE_CHECKING:
+    from plait.stream.proxy import StreamProxy
+
+_now = time.monotonic
+
+DELAYED_CLOSE_S = 1.0  # how long a peer may take to read our answer before we close (Envoy: delayed_close_timeout)
+
+
+class ServerConnection(asyncio.Protocol, Timed):
+    """A downstream connection of a ``StreamProxy``."""
+
+    transport: asyncio.Transport
+    _feeding: bool = False
+    _paused: bool = False
+    _write_paused: bool = False
+    _partial_since: float = 0.0
+    _requests: int = 0
+    _draining: bool = False
+    _lost: bool = False
+    _broken: bool = False  # the rest of what the peer sends is not read as requests
+    _lingering: bool = False
+
+    def __init__(self, proxy: StreamProxy, connection: Connection, protocol: ProtocolType, codec: ServerCodec) -> None:
+        self.proxy = proxy
+        self.connection = connection
+        self.protocol = protocol
+        self.codec = codec
+        self.streams: dict[int, ServerStream] = {}
+        self.last_active = connection.started
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        self.proxy.opened(self)
+
+    def data_received(self, data: bytes) -> None:
+        self.connection.bytes_received += len(data)
+        self.proxy.stats.cx_rx_bytes.value += len(data)
+        self._feed(data)
+
+    def _feed(self, data: bytes) -> None:
+        codec = self.codec
+        self._feeding = True
+        while True:
+            events = codec.feed(data)
+            if events:
+                self._partial_since = 0.0
+                for event in events:
+                    kind = event.kind
+                    if kind == REQUEST:
+                        self._open(cast("Request", event))
+                    elif kind == DATA:
+                        stream = self.streams.get(event.id)
+                        if stream is not None:
+                            stream.receive_data(event.data, event.end)  # type: ignore[attr-defined]
+                    else:
+                        self._other(event, kind)
+            elif not self.streams and not self._partial_since and data:
+                self._partial_since = _now()
+            if codec.output:
+                self.transport.write(b"".join(codec.output))
+                codec.output.clear()
+            if not codec.held or self.streams or self._lost:
+                break
+            data = b""
+        self._feeding = False
+        if codec.held:
+            self.pause_reading()
+        if codec.closing and not self.streams:
+            self._close()
+
+    def _open(self, request: Request) -> None:
+        stream = ServerStream(self, request)
+        self.streams[request.id] = stream
+        self._requests += 1
+        proxy = self.proxy
+        stats = proxy.stats
+        stats.rq_total.value += 1
+        stats.rq_active.value += 1
+        stats.rq_protocol.value += 1
+        if proxy.max_requests and self._requests >= proxy.max_requests:
+            stats.cx_max_requests.value += 1
+            self.drain()
+        stream.start()
+
+    def _other(self, event: Any, kind: int) -> None:
+        if kind == TRAILERS:
+            stream = self.streams.get(event.id)
+            if stream is not None:
+                stream.receive_trailers(event.headers)
+        elif kind == RESET:
+            stream = self.streams.get(event.id)
+            if stream is not None:
+                self.proxy.stats.rq_rx_reset.value += 1
+                stream.abandon(cast("Reset", event).reason, "DC")
+        elif kind == FAULT:
+            self._fault(cast("Fault", event).error, event.id)
+
+    def _fault(self, error: ProtocolError, id: int) -> None:
+        """Answer what broke the protocol with the protocol's own error, count it, and close where framing is lost."""
+        self.proxy.protocol_error(error)
+        self.connection.details = error.counter
+        stream = self.streams.get(id)
+        if stream is None and not error.survives and self.streams:
+            stream = next(iter(self.streams.values()))  # one at a time: the request under way is the broken one
+        if not error.survives:
+            self.codec.closing = True
+            self._broken = True
+        if stream is not None and not stream.replied:
+            stream.request_done = True
+            stream.reply(error.status, str(error), details=error.counter, flag="DPE")
+        elif stream is not None:
+            stream.reset(error.counter, flag="DPE")
+        elif error.status:
+            self._answer_unbegun(error, id)
+        if not error.survives and self.streams and not self.connection.transport.is_closing():
+            for left in tuple(self.streams.values()):
+                left.reset(error.counter, flag="DPE")
+
+    def _answer_unbegun(self, error: ProtocolError, id: int) -> None:
+        """Answer a request whose head never came to be one: it is logged like any other."""
+        request = Request(Headers([]), id)
+        request.protocol = self.protocol.name
+        stream = ServerStream(self, request)
+        stream.request_done = True
+        self.streams[id] = stream
+        stats = self.proxy.stats
+        stats.rq_total.value += 1
+        stats.rq_active.value += 1
+        stream.reply(error.status, str(error), details=error.counter, flag="DPE" if error.status != 408 else "SI")
+
+    def stream_finished(self, stream: ServerStream) -> None:
+        """Called once by each stream: counts, logs, and goes on with what waited behind it."""
+        self.streams.pop(stream.request.id, None)
+        self.last_active = stream.ended
+        self.proxy.finished(stream)
+        codec = self.codec
+        if not stream.request_done and not self._lost:
+            frame = codec.encode_reset(stream.request, "response_complete_before_request")
+            if frame is None:  # the rest of the request cannot be told from the next one
+                codec.closing = True
+                self._broken = True
+            elif frame:
+                self.transport.write(frame)
+        if self._feeding or self._lost:
+            return
+        if codec.closing and not self.streams:
+            self._close()
+        elif codec.held:
+            self.resume_reading()
+            self._feed(b"")
+        elif self._paused and not self.streams:
+            self.resume_reading()
+
+    def eof_received(self) -> bool:
+        """The peer sends no more. Answers under way are still written (half close) where they were asked in full."""
+        for event in self.codec.eof():
+            self._other(event, event.kind)
+        self.codec.closing = True
+        for stream in tuple(self.streams.values()):
+            if not stream.request_done:
+                stream.abandon("downstream_remote_disconnect", "DC")
+        return bool(self.streams)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = True
+        for stream in tuple(self.streams.values()):
+            stream.abandon("downstream_remote_disconnect", "DC")
+        self.proxy.closed(self, exc)
+        self.connection.ended()
+
+    def pause_reading(self) -> None:
+        """Take nothing more from downstream for now."""
+        if not self._paused and not self._lost:
+            self._paused = True
+            self.proxy.stats.flow_paused.value += 1
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read again, unless the codec still holds what was read."""
+        if self._paused and not self._lost:
+            self._paused = False
+            self.proxy.stats.flow_resumed.value += 1
+            self.transport.resume_reading()
+
+    def pause_writing(self) -> None:
+        self._write_paused = True
+        for stream in tuple(self.streams.values()):
+            if stream.sink is not None:
+                stream.sink.pause()
+
+    def resume_writing(self) -> None:
+        self._write_paused = False
+        for stream in tuple(self.streams.values()):
+            if stream.sink is not None and not stream.response_held:
+                stream.sink.resume()
+
+    @property
+    def write_paused(self) -> bool:
+        """Whether downstream is slower than what we write."""
+        return self._write_paused
+
+    def drain(self) -> None:
+        """End as soon as the streams under way are answered."""
+        if self._draining or self._lost:
+            return
+        self._draining = True
+        frame = self.codec.drain()
+        if frame:
+            self.transport.write(frame)
+        if not self.streams and not self._feeding:
+            self._close()
+
+    def abort(self) -> None:
+        """Close at once: a stream could not be ended any other way."""
+        self.codec.closing = True
+        if not self._lost:
+            self.transport.abort()
+
+    def _close(self) -> None:
+        """Close when what is written has gone out; where the peer still sends, let it read our answer first."""
+        if self._lost or self._lingering or self.transport.is_closing():
+            return
+        if not self._broken:
+            self.transport.close()
+            return
+        self._lingering = True
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.resume_reading()  # an unread byte would turn our close into a reset that overtakes the answer
+        self.proxy.context.call_later(DELAYED_CLOSE_S, self.transport.close)
+
+    def expire(self) -> None:
+        """The regular look at this connection's clocks."""
+        self.proxy.check_timeouts(self)
+
+    def refuse_slow(self, status: int, details: str) -> None:
+        """The head of a request takes too long to come."""
+        self._partial_since = 0.0
+        self.codec.closing = True
+        self._broken = True
+        self._answer_unbegun(RemoteProtocolError("request header timeout", status=status, counter=details), 0)
+
+    def partial_for(self, now: float) -> float:
+        """How long, in seconds, a head has been incomplete."""
+        return now - self._partial_since if self._partial_since else 0.0

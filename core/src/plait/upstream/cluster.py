@@ -1,0 +1,199 @@
+"""A cluster at work: its hosts, who of them may be picked, its circuit breakers and statistics.
+
+A cluster is replaced whole when its configuration changes; a change of endpoints keeps the hosts that stay, with their
+pools. Numbers are per worker, as in Envoy they are per process: thresholds are divided among workers by the data plane.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable
+
+from plait.api.config import Address, Endpoint
+from plait.api.config import Cluster as ClusterConfig
+from plait.api.context import Counter, Stats
+from plait.upstream.balancer import Balancer, make_balancer
+
+PANIC_THRESHOLD = 0.5  # below this healthy share, health is ignored (Envoy: healthy_panic_threshold)
+
+
+SocketName = tuple[str, int] | str  # what a socket connects to: host and port, or a path
+
+
+class ConnectionPool(ABC):
+    """Connections of one protocol to one host."""
+
+    @abstractmethod
+    def drain(self) -> None:
+        """Close idle connections now and the others when their streams are over; take no new ones."""
+
+
+class Host:
+    """An endpoint of a cluster, with what it is doing."""
+
+    active: int = 0
+    requests: int = 0
+    failures: int = 0
+    connections: int = 0
+
+    def __init__(self, cluster: Cluster, endpoint: Endpoint, address: SocketName) -> None:
+        self.cluster = cluster
+        self.endpoint = endpoint
+        self.address = address
+        self.name = str(Address(path=address) if isinstance(address, str) else Address(address[0], address[1]))
+        self.pools: dict[str, ConnectionPool] = {}
+
+    def drain(self) -> None:
+        """The host is gone from the cluster."""
+        for pool in self.pools.values():
+            pool.drain()
+        self.pools.clear()
+
+
+class ClusterStats:
+    """Envoy's statistics of a cluster, as attributes."""
+
+    def __init__(self, stats: Stats, name: str) -> None:
+        prefix = f"cluster.{name}."
+        self._stats = stats
+        self._prefix = prefix
+        counter, gauge = stats.counter, stats.gauge
+        self.rq_total = counter(prefix + "upstream_rq_total")
+        self.rq_completed = counter(prefix + "upstream_rq_completed")
+        self.rq_active = gauge(prefix + "upstream_rq_active")
+        self.rq_pending_total = counter(prefix + "upstream_rq_pending_total")
+        self.rq_pending_active = gauge(prefix + "upstream_rq_pending_active")
+        self.rq_pending_overflow = counter(prefix + "upstream_rq_pending_overflow")
+        self.rq_pending_failure_eject = counter(prefix + "upstream_rq_pending_failure_eject")
+        self.rq_cancelled = counter(prefix + "upstream_rq_cancelled")
+        self.rq_timeout = counter(prefix + "upstream_rq_timeout")
+        self.rq_per_try_timeout = counter(prefix + "upstream_rq_per_try_timeout")
+        self.rq_rx_reset = counter(prefix + "upstream_rq_rx_reset")
+        self.rq_tx_reset = counter(prefix + "upstream_rq_tx_reset")
+        self.rq_retry = counter(prefix + "upstream_rq_retry")
+        self.rq_retry_success = counter(prefix + "upstream_rq_retry_success")
+        self.rq_retry_overflow = counter(prefix + "upstream_rq_retry_overflow")
+        self.rq_retry_limit_exceeded = counter(prefix + "upstream_rq_retry_limit_exceeded")
+        self.rq_maintenance = counter(prefix + "upstream_rq_maintenance_mode")
+        self.rq_time = stats.histogram(prefix + "upstream_rq_time")
+        self.cx_total = counter(prefix + "upstream_cx_total")
+        self.cx_active = gauge(prefix + "upstream_cx_active")
+        self.cx_connect_fail = counter(prefix + "upstream_cx_connect_fail")
+        self.cx_connect_timeout = counter(prefix + "upstream_cx_connect_timeout")
+        self.cx_connect_ms = stats.histogram(prefix + "upstream_cx_connect_ms")
+        self.cx_overflow = counter(prefix + "upstream_cx_overflow")
+        self.cx_pool_overflow = counter(prefix + "upstream_cx_pool_overflow")
+        self.cx_destroy = counter(prefix + "upstream_cx_destroy")
+        self.cx_destroy_local = counter(prefix + "upstream_cx_destroy_local")
+        self.cx_destroy_remote = counter(prefix + "upstream_cx_destroy_remote")
+        self.cx_destroy_with_active_rq = counter(prefix + "upstream_cx_destroy_with_active_rq")
+        self.cx_idle_timeout = counter(prefix + "upstream_cx_idle_timeout")
+        self.cx_max_requests = counter(prefix + "upstream_cx_max_requests")
+        self.cx_none_healthy = counter(prefix + "upstream_cx_none_healthy")
+        self.cx_protocol_error = counter(prefix + "upstream_cx_protocol_error")
+        self.cx_rx_bytes = counter(prefix + "upstream_cx_rx_bytes_total")
+        self.cx_tx_bytes = counter(prefix + "upstream_cx_tx_bytes_total")
+        self.membership_total = gauge(prefix + "membership_total")
+        self.membership_healthy = gauge(prefix + "membership_healthy")
+        self.membership_change = counter(prefix + "membership_change")
+        self.update_success = counter(prefix + "update_success")
+        self.update_failure = counter(prefix + "update_failure")
+        self.lb_panic = counter(prefix + "lb_healthy_panic")
+        self._codes: dict[int, tuple[Counter, Counter]] = {}
+
+    def code(self, status: int) -> tuple[Counter, Counter]:
+        """The counters of a status and of its class."""
+        pair = self._codes.get(status)
+        if pair is None:
+            counter, prefix = self._stats.counter, self._prefix
+            pair = (counter(f"{prefix}upstream_rq_{status}"), counter(f"{prefix}upstream_rq_{status // 100}xx"))
+            self._codes[status] = pair
+        return pair
+
+    def cx_protocol(self, protocol: str) -> Counter:
+        """Connections made with one protocol (``upstream_cx_http1_total``)."""
+        return self._stats.counter(f"{self._prefix}upstream_cx_{protocol}_total")
+
+
+class Cluster:
+    """Hosts that are alike. ``rq_active``, ``pending`` and the others are what the circuit breakers count."""
+
+    requests_active: int = 0
+    pending: int = 0
+    connections: int = 0
+    retries: int = 0
+    drained: bool = False
+
+    def __init__(self, config: ClusterConfig, stats: Stats) -> None:
+        self.config = config
+        self.name = config.name
+        self.stats = ClusterStats(stats, config.alt_stat_name or config.name)
+        thresholds = config.thresholds
+        self.max_requests = thresholds.max_requests
+        self.max_pending = thresholds.max_pending_requests
+        self.max_connections = thresholds.max_connections
+        self.max_retries = thresholds.max_retries
+        self.hosts: tuple[Host, ...] = ()
+        self._balancer: Balancer | None = None
+
+    def update(self, endpoints: Iterable[tuple[Endpoint, SocketName]]) -> None:
+        """Make these the hosts. One that was there with an equal endpoint stays the same object, pools and all."""
+        known = {(host.address, host.endpoint): host for host in self.hosts}
+        hosts = []
+        for endpoint, address in endpoints:
+            same = known.pop((address, endpoint)) if (address, endpoint) in known else None
+            hosts.append(same if same is not None else self._renewed(known, endpoint, address))
+        changed = bool(known) or len(hosts) != len(self.hosts)
+        self.hosts = tuple(hosts)
+        for gone in known.values():
+            gone.drain()
+        stats = self.stats
+        stats.update_success.value += 1
+        if changed:
+            stats.membership_change.value += 1
+        self._rebalance()
+
+    def _renewed(self, known: dict[tuple[SocketName, Endpoint], Host], endpoint: Endpoint, address: SocketName) -> Host:
+        """The host at ``address`` under its new weight, health or metadata; a new host where there was none."""
+        for key, host in known.items():
+            if key[0] == address:
+                del known[key]
+                host.endpoint = endpoint
+                return host
+        return Host(self, endpoint, address)
+
+    def _rebalance(self) -> None:
+        healthy = [host for host in self.hosts if host.endpoint.healthy]
+        self.stats.membership_total.value = len(self.hosts)
+        self.stats.membership_healthy.value = len(healthy)
+        eligible = healthy
+        if self.hosts and len(healthy) < PANIC_THRESHOLD * len(self.hosts):
+            eligible = list(self.hosts)
+            self.stats.lb_panic.value += 1
+        if eligible:
+            first = min(host.endpoint.priority for host in eligible)
+            eligible = [host for host in eligible if host.endpoint.priority == first]
+        config = self.config
+        self._balancer = make_balancer(config.lb_policy, config.lb_choice_count, eligible) if eligible else None
+
+    def pick(self, avoid: Collection[Host] = ()) -> Host | None:
+        """A host for a request; one of ``avoid`` only when a few tries find no other. None when there is none."""
+        balancer = self._balancer
+        if balancer is None:
+            self.stats.cx_none_healthy.value += 1
+            return None
+        host = balancer.pick()
+        if avoid:
+            for _ in range(2 * len(balancer.hosts)):
+                if host not in avoid:
+                    break
+                host = balancer.pick()
+        return host
+
+    def drain(self) -> None:
+        """The cluster was removed or replaced: requests under way finish, pools close behind them."""
+        self.drained = True
+        for host in self.hosts:
+            host.drain()
+        self.stats.membership_total.value = 0
+        self.stats.membership_healthy.value = 0

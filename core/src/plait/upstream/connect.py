@@ -1,0 +1,69 @@
+"""Connecting to a host: TCP or a unix socket, within the cluster's connect timeout, counted."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from plait.api.errors import UpstreamError
+from plait.upstream.cluster import Host
+
+_P = TypeVar("_P", bound=asyncio.BaseProtocol)
+
+
+class ConnectFailed(UpstreamError):
+    """The host did not take the connection; ``timed_out`` when it did not answer at all."""
+
+    def __init__(self, message: str, *, timed_out: bool) -> None:
+        super().__init__(message, flag="UF")
+        self.timed_out = timed_out
+
+
+async def connect(host: Host, factory: Callable[[], _P]) -> tuple[asyncio.Transport, _P]:
+    """Open a connection whose protocol ``factory`` makes; raises ConnectFailed.
+
+    Cancelling it closes the attempt. Counts of the cluster and host are kept here until the connection is made;
+    ``closed`` is for the protocol to call when it is lost.
+    """
+    loop = asyncio.get_running_loop()
+    cluster, stats = host.cluster, host.cluster.stats
+    stats.cx_total.value += 1
+    stats.cx_active.value += 1
+    cluster.connections += 1
+    host.connections += 1
+    began = time.monotonic()
+    try:
+        async with asyncio.timeout(cluster.config.connect_timeout_s):
+            if isinstance(host.address, str):
+                transport, protocol = await loop.create_unix_connection(factory, host.address)
+            else:
+                transport, protocol = await loop.create_connection(factory, host.address[0], host.address[1])
+    except TimeoutError as error:
+        closed(host)
+        stats.cx_connect_fail.value += 1
+        stats.cx_connect_timeout.value += 1
+        host.failures += 1
+        limit_s = cluster.config.connect_timeout_s
+        raise ConnectFailed(f"connecting to {host.name} took longer than {limit_s:g} s", timed_out=True) from error
+    except OSError as error:
+        closed(host)
+        stats.cx_connect_fail.value += 1
+        host.failures += 1
+        raise ConnectFailed(f"connecting to {host.name} failed: {error.strerror or error}", timed_out=False) from error
+    except BaseException:
+        closed(host)
+        raise
+    stats.cx_connect_ms.values.append((time.monotonic() - began) * 1000)
+    transport.set_write_buffer_limits(high=cluster.config.per_connection_buffer_limit_bytes)
+    return transport, protocol
+
+
+def closed(host: Host) -> None:
+    """A connection that ``connect`` opened is gone."""
+    cluster, stats = host.cluster, host.cluster.stats
+    stats.cx_active.value -= 1
+    stats.cx_destroy.value += 1
+    cluster.connections -= 1
+    host.connections -= 1
