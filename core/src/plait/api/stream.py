@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Mapping
 
 from plait.api.config import Route
 from plait.api.connection import Connection
+from plait.api.headers import Headers
 from plait.api.message import Request, Response
 
 
@@ -88,6 +89,9 @@ class Stream(ABC):
     @abstractmethod
     def reset(self, reason: str, *, flag: str = "") -> None:
         """End the stream without a (full) answer."""
+
+    def send_interim(self, status: int, headers: Headers) -> None:
+        """Send an informational head (100, 103) ahead of the response, where the protocol has them."""
 
     @abstractmethod
     def resume(self) -> None:

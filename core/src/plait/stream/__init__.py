@@ -10,9 +10,11 @@ from plait.stream.matching import (
     compile_request_headers,
     compile_string,
 )
+from plait.stream.operator_values import REMOTE_ADDRESS
 from plait.stream.proxy import Limits, StreamProxy
 
 __all__ = [
+    "REMOTE_ADDRESS",
     "FilterChain",
     "ForwardOptions",
     "Limits",
