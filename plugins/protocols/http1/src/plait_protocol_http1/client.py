@@ -135,7 +135,7 @@ class Http1Client(ClientCodec):
         eol = data.find(b"\r\n", at)
         block = data[eol + 2 : end]
         try:
-            start = _STATUS_LINES[data[at:eol]]
+            status, reason, old = _STATUS_LINES[data[at:eol]]
             if block == self._block:
                 fields = self._block_parsed
             else:
@@ -144,19 +144,18 @@ class Http1Client(ClientCodec):
                     self._block = block
                     self._block_parsed = fields
             chunked = fields.codings is not None and is_chunked(fields, self._options.allow_chunked_length)
-            if chunked and start.old:
+            if chunked and old:
                 raise refuse("transfer-encoding in an HTTP/1.0 response", "transfer_encoding_not_allowed")
         except RemoteProtocolError as error:
             return [self._fault(error)]
         at = end + 4
-        status = start.status
         headers = Headers(fields.raw[:])
         if status < 200:
             return self._read_informational(status, headers, fields, data, at)
         response = Response(status, headers, self._id)
-        response.reason = start.reason
-        response.protocol = "HTTP/1.0" if start.old else "HTTP/1.1"
-        if fields.close or (start.old and not fields.keep_alive):
+        response.reason = reason
+        response.protocol = "HTTP/1.0" if old else "HTTP/1.1"
+        if fields.close or (old and not fields.keep_alive):
             self.reusable = False
         if self._is_connect and status < 300:
             return self._open_tunnel(response, data, at)

@@ -13,11 +13,10 @@ from __future__ import annotations
 import http
 import re
 
-from plait_protocol_http1.fields import has_bare_newline, is_host, is_token, refuse
+from plait_protocol_http1.fields import VISIBLE, has_bare_newline, is_host, is_token, refuse
 from plait_protocol_http1.options import Http1Options
 
 _METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH"})
-_TARGET = bytes([*range(0x21, 0x7F), *range(0x80, 0x100)])
 _VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
 _ABSOLUTE = re.compile(rb"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)(.*)", re.DOTALL)
 _AUTHORITY = re.compile(rb"(?:[^:\[\]]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
@@ -27,15 +26,8 @@ _STATUS_LINES_LIMIT = 256
 STATUS_LINES = {status.value: b"HTTP/1.1 %d %b" % (status, status.phrase.encode()) for status in http.HTTPStatus}
 
 
-class RequestLine:
-    """A request line taken apart. ``scheme`` and ``authority`` are those of an absolute target, else empty."""
-
-    def __init__(self, method: bytes, path: bytes, old: bool, scheme: bytes = b"", authority: bytes = b"") -> None:
-        self.method = method
-        self.path = path
-        self.old = old
-        self.scheme = scheme
-        self.authority = authority
+# Method, path, whether it is HTTP/1.0, then scheme and authority of an absolute target (else empty).
+RequestLine = tuple[bytes, bytes, bool, bytes, bytes]
 
 
 def parse_request_line(line: bytes, options: Http1Options) -> RequestLine:
@@ -55,18 +47,18 @@ def parse_request_line(line: bytes, options: Http1Options) -> RequestLine:
             raise refuse(f"version {version[:64]!r} is malformed", "codec_error")
         if not options.accept_http_10:
             raise refuse("HTTP/1.0 is not accepted", "low_version", 426)
-    if not target or target.translate(None, _TARGET):
+    if not target or 0 in target.translate(VISIBLE):
         raise refuse(f"request target {target[:64]!r} is malformed", "invalid_url")
     if method == b"CONNECT":
         if not is_host(target) or not _AUTHORITY.fullmatch(target):
             raise refuse(f"CONNECT target {target[:64]!r} is not host:port", "invalid_url")
-        return RequestLine(method, b"", old, b"", target)
+        return method, b"", old, b"", target
     if target[0] == 47:
-        return RequestLine(method, target, old)
+        return method, target, old, b"", b""
     if target == b"*":
         if method != b"OPTIONS":
             raise refuse("only OPTIONS may have the target *", "invalid_url")
-        return RequestLine(method, target, old)
+        return method, target, old, b"", b""
     return _absolute(method, target, old, options)
 
 
@@ -84,16 +76,11 @@ def _absolute(method: bytes, target: bytes, old: bool, options: Http1Options) ->
         path = b"*" if method == b"OPTIONS" else b"/"
     elif path[0] != 47:
         path = b"/" + path
-    return RequestLine(method, path, old, scheme, authority)
+    return method, path, old, scheme, authority
 
 
-class StatusLine:
-    """A status line taken apart."""
-
-    def __init__(self, status: int, reason: bytes, old: bool) -> None:
-        self.status = status
-        self.reason = reason
-        self.old = old
+# Status, reason phrase, whether it is HTTP/1.0.
+StatusLine = tuple[int, bytes, bool]
 
 
 class StatusLines(dict[bytes, StatusLine]):
@@ -106,7 +93,7 @@ class StatusLines(dict[bytes, StatusLine]):
         version, status, reason = match.groups()
         if version not in (b"1.1", b"1.0"):
             raise refuse(f"version {version!r} is not supported", "unsupported_version")
-        parsed = StatusLine(int(status), reason or b"", version == b"1.0")
+        parsed = (int(status), reason or b"", version == b"1.0")
         if len(line) <= 64:
             if len(self) >= _STATUS_LINES_LIMIT:
                 self.clear()

@@ -84,7 +84,7 @@ class Http1Server(ServerCodec):
         self._more = bytearray()
         # Keep-alive clients repeat themselves: the last head is parsed once.
         self._line: bytes = b""
-        self._line_parsed: RequestLine = RequestLine(b"", b"", False)
+        self._line_parsed: RequestLine = (b"", b"", False, b"", b"")
         self._block: bytes = b""
         self._block_parsed: Fields = Fields([])
 
@@ -218,7 +218,7 @@ class Http1Server(ServerCodec):
         """The request of a head, and whether its body is chunked; raises RemoteProtocolError."""
         chunked = fields.codings is not None and is_chunked(fields, self._options.allow_chunked_length)
         host = fields.host
-        old = start.old
+        method, path, old, scheme, authority = start
         if old:
             if fields.codings is not None:
                 raise refuse("transfer-encoding in an HTTP/1.0 request", "transfer_encoding_not_allowed")
@@ -228,13 +228,13 @@ class Http1Server(ServerCodec):
             raise refuse("no host field", "missing_host_header")
         self._id += 1
         request = Request(Headers(fields.raw[:]), self._id)
-        request.raw_method = method = start.method
-        request.raw_path = start.path
+        request.raw_method = method
+        request.raw_path = path
         request.protocol = "HTTP/1.0" if old else "HTTP/1.1"
-        if start.authority:
-            request.raw_authority = start.authority
-            request.raw_scheme = start.scheme
-            request.headers.raw = [(b"host", start.authority) if f[0] == b"host" else f for f in fields.raw]
+        if authority:
+            request.raw_authority = authority
+            request.raw_scheme = scheme
+            request.headers.raw = [(b"host", authority) if f[0] == b"host" else f for f in fields.raw]
         else:
             request.raw_authority = host
         self._is_head = method == b"HEAD"
