@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from plait.runtime import ipc
+from plait.runtime.spawning import receive_blocking, send_blocking
 
 
 class End:
@@ -129,8 +130,8 @@ def test_peer_that_reads_nothing_ends_the_channel_at_the_limit(monkeypatch: pyte
 def test_blocking_ends_speak_the_same_frames() -> None:
     left, right = socket.socketpair()
     with left, right:
-        ipc.send_blocking(left, ipc.Ask(3, "clusters"))
-        assert ipc.receive_blocking(right) == ipc.Ask(3, "clusters")
+        send_blocking(left, ipc.Ask(3, "clusters"))
+        assert receive_blocking(right) == ipc.Ask(3, "clusters")
         left.close()
         with pytest.raises(EOFError):
-            ipc.receive_blocking(right)
+            receive_blocking(right)

@@ -1,7 +1,7 @@
 """What supervisor and workers say to each other, and the channel they say it through.
 
-A frame on the socket pair is ``length:u32 | sockets:u8 | pickle``, big-endian; the file descriptors of the sockets
-travel beside its first byte (SCM_RIGHTS). Pickle is safe here because the other end is always our own child or parent,
+Frames are those of ``plait.runtime.spawning``; the file descriptors of sockets travel beside a frame's first byte
+(SCM_RIGHTS). Pickle is safe here because the other end is always our own child or parent,
 on a pair of sockets that has no name. Nothing here decides anything.
 """
 
@@ -12,7 +12,6 @@ import asyncio
 import os
 import pickle
 import socket
-import struct
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -21,9 +20,9 @@ import attrs
 
 from plait.api.config import Node
 from plait.api.errors import PlaitError
+from plait.runtime.spawning import HEAD
 from plait.runtime.statistics import StatsDelta
 
-_HEAD = struct.Struct("!IB")
 FRAME_LIMIT_BYTES = 1 << 28
 QUEUE_LIMIT_BYTES = 1 << 28
 SOCKETS_PER_FRAME = 200
@@ -36,12 +35,13 @@ _CHUNK = 1 << 18
 
 @attrs.frozen
 class Start:
-    """The first message: who the worker is. ``plugins`` is what ``plait.plugins`` needs to find its plugins again."""
+    """The first message: who the worker is. ``plugins`` are the arguments of its ``Catalogue``."""
 
     worker: int
     concurrency: int
     node: Node
-    plugins: Any = None
+    drain_time_s: float
+    plugins: tuple[Any, ...]
 
 
 @attrs.frozen
@@ -147,7 +147,7 @@ class Channel:
         if self._closed:
             return
         payload = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
-        frame = memoryview(_HEAD.pack(len(payload), len(sockets)) + payload)
+        frame = memoryview(HEAD.pack(len(payload), len(sockets)) + payload)
         self._queued_bytes += len(frame)
         if self._queued_bytes > QUEUE_LIMIT_BYTES:
             self._lost(PlaitError(f"the peer leaves {self._queued_bytes} bytes unread"))
@@ -231,14 +231,14 @@ class Channel:
 
     def _deliver(self) -> None:
         incoming, start = self._incoming, 0
-        while len(incoming) - start >= _HEAD.size:
-            length, count = _HEAD.unpack_from(incoming, start)
+        while len(incoming) - start >= HEAD.size:
+            length, count = HEAD.unpack_from(incoming, start)
             if length > FRAME_LIMIT_BYTES:
                 raise PlaitError(f"a frame of {length} bytes is over the limit of {FRAME_LIMIT_BYTES}")
-            end = start + _HEAD.size + length
+            end = start + HEAD.size + length
             if len(incoming) < end:
                 break
-            message = pickle.loads(bytes(incoming[start + _HEAD.size : end]))
+            message = pickle.loads(bytes(incoming[start + HEAD.size : end]))
             start = end
             sockets = [socket.socket(fileno=self._descriptors.popleft()) for _ in range(count)]
             self._on_message(message, sockets)
@@ -250,22 +250,3 @@ class Channel:
 def _close_all(descriptors: Sequence[int]) -> None:
     for descriptor in descriptors:
         os.close(descriptor)
-
-
-def send_blocking(sock: socket.socket, message: object) -> None:
-    """Send one message on a blocking socket."""
-    payload = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
-    sock.sendall(_HEAD.pack(len(payload), 0) + payload)
-
-
-def receive_blocking(sock: socket.socket) -> Any:
-    """The next message from a blocking socket; raises EOFError when the peer is gone."""
-    length, _ = _HEAD.unpack(_exactly(sock, _HEAD.size))
-    return pickle.loads(_exactly(sock, length))
-
-
-def _exactly(sock: socket.socket, count: int) -> bytes:
-    data = sock.recv(count, socket.MSG_WAITALL)
-    if len(data) < count:
-        raise EOFError("the peer is gone")
-    return data

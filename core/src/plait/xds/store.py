@@ -193,6 +193,10 @@ class ConfigStore:
         """The resource in force, or None."""
         return self._merged.of(kind).get(name)
 
+    def source_of(self, kind: str, name: str) -> str:
+        """The source that the resource in force came from; empty when there is none."""
+        return self._merged.sources.get((kind, name), "")
+
     def states(self, kind: str) -> list[ResourceState]:
         """Every resource of ``kind`` (one of ``KINDS``), in force or refused, by name."""
         return [self._states[key] for key in sorted(self._states) if key[0] == kind]
