@@ -190,6 +190,12 @@ def test_interim_responses_come_before_the_response() -> None:
     assert second.headers.raw == [(b"link", b"x")]
 
 
+def test_thousands_of_interim_responses_are_told_one_by_one() -> None:
+    events = sent().feed(b"HTTP/1.1 100 Continue\r\n\r\n" * 5000 + b"HTTP/1.1 204 No Content\r\n\r\n")
+    assert len(events) == 5001
+    assert isinstance(events[-1], Response)
+
+
 def test_accepted_upgrade_makes_a_tunnel() -> None:
     codec = Http1Client()
     made = request(end=False)

@@ -75,6 +75,8 @@ class Http1Client(ClientCodec):
     _offered: bool = False
     _writing: int = _WRITTEN
     _unsent: int = 0
+    _following: bool = False
+    _place: int = 0
 
     def __init__(self, options: Http1Options | None = None) -> None:
         self.output: list[bytes] = []
@@ -196,7 +198,18 @@ class Http1Client(ClientCodec):
         if fields.length > 0 or fields.codings is not None:
             return [self._fault(refuse(f"status {status} with a body", "body_disallowed"))]
         interim = Interim(status, headers, self._id)
-        return [interim] if at == len(data) else [interim, *self._read_head(data, at)]
+        self._place = at
+        if self._following:
+            return [interim]
+        # Any number may follow in one read: a loop, for recursion would let the server choose its depth.
+        events: list[Event] = [interim]
+        self._following = True
+        while self._place < len(data):
+            at = self._place
+            self._place = len(data)
+            events.extend(self._read_head(data, at))
+        self._following = False
+        return events
 
     def _open_tunnel(self, response: Response, data: bytes, at: int) -> Sequence[Event]:
         self._state = _UNTIL_CLOSE
