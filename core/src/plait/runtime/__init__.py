@@ -46,6 +46,6 @@ def validate(options: RunOptions) -> Bootstrap:
 
     Raises ConfigError, ConfigErrors or PluginError.
     """
-    from plait.runtime.loader import load
+    from plait.runtime.configuration import load
 
     return load(options).bootstrap

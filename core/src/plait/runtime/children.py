@@ -26,8 +26,8 @@ class Reaper:
         self._loop.remove_signal_handler(signal.SIGCHLD)
         for pid in list(self._waiting):
             kill(pid)
-            os.waitpid(pid, 0)
-        self._waiting.clear()
+            _, status = os.waitpid(pid, 0)
+            self._waiting.pop(pid)(os.waitstatus_to_exitcode(status))
 
     def _reap(self) -> None:
         for pid in list(self._waiting):

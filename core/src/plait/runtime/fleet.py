@@ -87,6 +87,14 @@ class Child:
             self._news.clear()
             await self._news.wait()
 
+    def abandon(self) -> None:
+        """Kill it and listen no more."""
+        self.channel.close()
+        self._silent = True
+        if self.exit_code is None:
+            kill(self.pid)
+        self._check_gone()
+
     def _heard(self, message: Any, _: object) -> None:
         if isinstance(message, ipc.Counted):
             self._on_counted(self.slot, message.delta)
@@ -268,9 +276,7 @@ class Fleet:
     def abandon(self) -> None:
         """End the workers at once."""
         for child in self._children.values():
-            child.channel.close()
-            if child.exit_code is None:
-                kill(child.pid)
+            child.abandon()
 
     async def _tend(self, slot: int, reaper: Reaper) -> None:
         """Replace the worker in ``slot`` whenever it dies."""

@@ -7,8 +7,8 @@ from typing import Any
 
 from plait.api.errors import PlaitError
 from plait.runtime.children import Reaper, describe_exit, kill
+from plait.runtime.configuration import Failed, Loaded, unpack
 from plait.runtime.ipc import Channel
-from plait.runtime.loader import Failed, Loaded, unpack
 from plait.runtime.options import RunOptions
 from plait.runtime.spawning import Spawned, python, send_blocking, spawn
 
@@ -16,7 +16,7 @@ LOAD_TIMEOUT_S = 60.0
 
 
 async def load_in_child(options: RunOptions, reaper: Reaper, running: Spawned | None = None) -> Loaded:
-    """What ``loader.load`` gives or raises, done by ``running`` (which has its options already) or by a new process."""
+    """What ``configuration.load`` gives or raises, done by ``running``, which has its options, or by a new process."""
     child = running
     if child is None:
         child = spawn(python("plait.runtime.loader"))

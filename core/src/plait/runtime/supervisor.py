@@ -22,13 +22,12 @@ from plait.api.errors import ConfigError, PlaitError
 from plait.api.extension import RegistryType, StatsSinkType
 from plait.api.telemetry import Snapshot
 from plait.plugins.catalogue import Catalogue
-from plait.plugins.factory import build
 from plait.runtime import ipc
 from plait.runtime.admin import Admin
 from plait.runtime.admin_http import AdminServer
 from plait.runtime.children import Reaper
+from plait.runtime.configuration import Loaded, load, resources_of
 from plait.runtime.fleet import Fleet
-from plait.runtime.loader import Loaded, load, resources_of
 from plait.runtime.loading import load_in_child
 from plait.runtime.logs import configure_logging
 from plait.runtime.options import RunOptions
@@ -38,6 +37,7 @@ from plait.runtime.sinks import StatsSinks
 from plait.runtime.sockets import ListeningSockets
 from plait.runtime.spawning import Spawned, python
 from plait.runtime.statistics import MergedStats, StatsDelta
+from plait.runtime.supervisor_context import SupervisorContext
 from plait.xds.store import ConfigStore, Resources, Update
 
 STATS_TIMEOUT_S = 1.0
@@ -72,6 +72,7 @@ class Supervisor:
         self._group: asyncio.TaskGroup
         self._reaper: Reaper | None = None
         self._admin: AdminServer | None = None
+        self._context: SupervisorContext | None = None
         self._registries: Registries | None = None
         self._sinks = StatsSinks(self._build_sink, self.collect)
         self._flushing: asyncio.Task[None] | None = None
@@ -122,6 +123,9 @@ class Supervisor:
         self.bootstrap = loaded.bootstrap
         self._plugins = loaded.plugins
         self.catalogue = Catalogue(*loaded.plugins)
+        self._context = SupervisorContext(
+            self.catalogue, self._own.stats, self.bootstrap.node, max(1, self.options.concurrency)
+        )
         self.state = "INITIALIZING"
         # The admin server comes first, so that a slow start can be watched.
         await self._start_admin(group)
@@ -166,6 +170,8 @@ class Supervisor:
         self.workers.abandon()
         if self._admin is not None:
             await self._admin.close()
+        if self._context is not None:
+            await self._context.close()
         self.sockets.close()
         if self._reaper is not None:
             self._reaper.close()
@@ -289,17 +295,12 @@ class Supervisor:
         return ipc.Start(slot, max(1, options.concurrency), self.bootstrap.node, options.drain_time_s, self._plugins)
 
     def _build_registry(self, extension: Extension) -> Any:
-        return self._build(RegistryType, extension)
+        assert self._context is not None
+        return self._context.make(RegistryType, extension)
 
     def _build_sink(self, extension: Extension) -> Any:
-        return self._build(StatsSinkType, extension)
-
-    def _build(self, category: type[Any], extension: Extension) -> Any:
-        """Make what runs in the supervisor. Raises PluginError."""
-        assert self.catalogue is not None
-        registered, plugin = self.catalogue.find(category, extension.type)
-        owner = self.catalogue.info(plugin).distribution
-        return build(registered, extension.settings, self, name=plugin, distribution=owner)
+        assert self._context is not None
+        return self._context.make(StatsSinkType, extension)
 
     # what the admin server shows
 
@@ -310,11 +311,7 @@ class Supervisor:
         await self._admin.start(self.bootstrap.admin)
         _log.info("admin on %s", self._admin.address)
         if self.options.admin_address_path:
-            path = Path(self.options.admin_address_path)
-            try:
-                path.write_text(self._admin.address + "\n")
-            except OSError as error:
-                raise ConfigError(f"cannot write the admin address to {path}: {error.strerror}") from error
+            _write(self.options.admin_address_path, self._admin.address + "\n")
 
     @property
     def pids(self) -> list[int]:
@@ -356,6 +353,13 @@ async def _caught(work: Coroutine[Any, Any, Any]) -> Any:
         return await work
     except PlaitError as error:
         return error
+
+
+def _write(path: str, text: str) -> None:
+    try:
+        Path(path).write_text(text)
+    except OSError as error:
+        raise ConfigError(f"cannot write the admin address to {path}: {(error.strerror or '').lower()}") from error
 
 
 def _count(number: int, what: str) -> str:
