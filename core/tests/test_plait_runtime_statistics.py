@@ -64,6 +64,15 @@ def test_gauges_that_every_worker_repeats_are_not_summed() -> None:
     assert merged.snapshot().gauges == {"cluster.a.membership_total": 3}
 
 
+def test_events_that_every_worker_sees_are_counted_once() -> None:
+    merged = MergedStats()
+    for worker in (0, 1):
+        stats = StatsStore()
+        stats.counter("cluster.a.membership_change").value = 1
+        merged.add(worker, stats.take())
+    assert merged.snapshot().counters == {"cluster.a.membership_change": 1}
+
+
 def test_every_bucket_of_envoy_is_the_end_of_a_bin() -> None:
     assert all(any(abs(bound - end) < 1e-9 * bound for end in BOUNDS) for bound in BUCKETS)
     assert list(BOUNDS) == sorted(set(BOUNDS))

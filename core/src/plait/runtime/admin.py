@@ -10,7 +10,6 @@ import json
 import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from importlib.metadata import version
 from typing import Any, Protocol
 
 import attrs
@@ -33,6 +32,7 @@ class View(Protocol):
     """What the pages show; the supervisor has it."""
 
     state: str
+    version: str
     started_at: float
     bootstrap: Bootstrap
     store: ConfigStore
@@ -101,7 +101,7 @@ class Admin:
         uptime = f"{int(time.time() - view.started_at)}s"
         return _json(
             {
-                "version": f"plait/{version('plait')}",
+                "version": f"plait/{view.version}",
                 "state": view.state,
                 "uptime_current_epoch": uptime,
                 "uptime_all_epochs": uptime,

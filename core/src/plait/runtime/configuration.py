@@ -21,10 +21,14 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class Loaded:
-    """A configuration that can work. ``plugins`` are the arguments of ``Catalogue`` it was read with."""
+    """A configuration that can work. ``plugins`` are the arguments of ``Catalogue`` it was read with.
+
+    ``version`` is Plait's own: the supervisor does not read metadata of distributions, which takes three megabytes.
+    """
 
     bootstrap: Bootstrap
     plugins: tuple[Any, ...]
+    version: str = ""
 
 
 @attrs.frozen
@@ -37,6 +41,8 @@ class Failed:
 
 def load(options: RunOptions) -> Loaded:
     """Read, translate and provision. Raises ConfigError, ConfigErrors or PluginError."""
+    from importlib.metadata import version
+
     from plait.plugins import Catalogue, discover
     from plait.xds import load_bootstrap
 
@@ -50,7 +56,7 @@ def load(options: RunOptions) -> Loaded:
         service_node=options.service_node,
     )
     asyncio.run(_provision(bootstrap, catalogue))
-    return Loaded(bootstrap, plugins)
+    return Loaded(bootstrap, plugins, version("plait"))
 
 
 async def _provision(bootstrap: Bootstrap, catalogue: Any) -> None:

@@ -50,6 +50,15 @@ SAME_IN_EVERY_WORKER = (
 )
 """Ends of names of gauges that say the same in each worker: their largest value counts, not the sum."""
 
+COUNTED_IN_EVERY_WORKER = (
+    ".membership_change",
+    ".update_attempt",
+    ".update_success",
+    ".update_failure",
+    ".update_empty",
+)
+"""Ends of names of counters that each worker counts for the same event: the first worker's count."""
+
 
 @attrs.frozen
 class Bins:
@@ -161,6 +170,8 @@ class MergedStats:
         """Take in what changed in ``worker``."""
         counters = self._counters
         for name, grown in delta.counters.items():
+            if worker > 0 and name.endswith(COUNTED_IN_EVERY_WORKER):
+                grown = 0
             counters[name] = counters.get(name, 0) + grown
         self._gauges.setdefault(worker, {}).update(delta.gauges)
         for name, bins in delta.histograms.items():

@@ -59,6 +59,7 @@ class Supervisor:
     ) -> None:
         self.options = options
         self.state = "PRE_INITIALIZING"
+        self.version = ""
         self.started_at = time.time()
         self.bootstrap = Bootstrap()
         self.store = ConfigStore()
@@ -122,6 +123,7 @@ class Supervisor:
             return
         self.bootstrap = loaded.bootstrap
         self._plugins = loaded.plugins
+        self.version = loaded.version
         self.catalogue = Catalogue(*loaded.plugins)
         self._context = SupervisorContext(
             self.catalogue, self._own.stats, self.bootstrap.node, max(1, self.options.concurrency)
