@@ -118,9 +118,13 @@ class Catalogue:
 
         The way of a worker, which knows the plugin from the configuration. Raises PluginError.
         """
-        for item in self.load(plugin_id):
-            if item.name == name and (not categories or isinstance(item, categories)):
-                return item
+        matching = [
+            item
+            for item in self.load(plugin_id)
+            if name in (item.name, _proto(item)) and (not categories or isinstance(item, categories))
+        ]
+        for item in sorted(matching, key=lambda item: not hasattr(item, "factory")):
+            return item  # what can be built goes before a page of the same name
         cause = f"it registers no {name!r}"
         raise PluginError(plugin_id, cause, distribution=self.info(plugin_id).distribution, remedy="check the name")
 
