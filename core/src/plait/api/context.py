@@ -54,6 +54,13 @@ class Stats(ABC):
     def histogram(self, name: str) -> Histogram:
         """The histogram called ``name``."""
 
+    @abstractmethod
+    def observe(self, name: str, read: Callable[[], int], *, grows: bool) -> None:
+        """Let ``read`` say the value of a counter (``grows``) or gauge whenever statistics are taken.
+
+        For what is known anyway: traffic then pays nothing for it. Observing a name again replaces its ``read``.
+        """
+
 
 class Timer(ABC):
     """A pending call on the coarse clock."""

@@ -73,17 +73,24 @@ class Headers:
 
     def put(self, name: bytes, value: bytes) -> None:
         """Make ``value`` the only value of ``name``."""
-        if self.find(name) is not None:
-            self.delete(name)
-        self.append(name, value)
+        index = self._index
+        if index is None:
+            index = self._index = dict(self.raw[::-1])
+        if name in index:
+            self.raw = [field for field in self.raw if field[0] != name]
+        self.changed = True
+        self.raw.append((name, value))
+        index[name] = value
 
     def delete(self, name: bytes) -> None:
         """Drop every field called ``name``; nothing happens when there is none."""
-        if self.find(name) is None:
-            return
-        self.changed = True
-        self.raw = [field for field in self.raw if field[0] != name]
-        self._index = None
+        index = self._index
+        if index is None:
+            index = self._index = dict(self.raw[::-1])
+        if name in index:
+            self.changed = True
+            self.raw = [field for field in self.raw if field[0] != name]
+            del index[name]
 
     # text: for plugins
 

@@ -7,6 +7,8 @@ in ``body`` with ``end`` true, and no further event follows; otherwise ``Data`` 
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from plait.api.errors import ProtocolError
 from plait.api.headers import Headers, decode, encode
 
@@ -23,10 +25,14 @@ WINDOW = 10
 
 
 class Event:
-    """Anything a codec tells: see the subclasses."""
+    """Anything a codec tells: see the subclasses.
 
-    kind: int = 0
-    id: int = 0
+    These classes have slots, filled in ``__init__``: a default in the class body would make every access slower.
+    """
+
+    __slots__ = ("id",)
+    kind: ClassVar[int] = 0
+    id: int
 
 
 class Message(Event):
@@ -36,13 +42,14 @@ class Message(Event):
     changed; None when there is none. ``native`` is whatever the protocol's codec keeps of its own about the message.
     """
 
+    __slots__ = ("body", "end", "headers", "native", "protocol", "raw", "trailers")
     headers: Headers
-    body: bytes = b""
-    end: bool = True
-    trailers: Headers | None = None
-    raw: bytes | None = None
-    native: object = None
-    protocol: str = ""
+    body: bytes
+    end: bool
+    trailers: Headers | None
+    raw: bytes | None
+    native: object
+    protocol: str
 
 
 class Request(Message):
@@ -53,18 +60,32 @@ class Request(Message):
     ``oneway`` requests get no response. ``timeout_s`` is the caller's own deadline, 0 when it named none.
     """
 
+    __slots__ = ("oneway", "raw_authority", "raw_method", "raw_path", "raw_scheme", "timeout_s", "upgrade")
     kind = REQUEST
-    raw_method: bytes = b""
-    raw_path: bytes = b""
-    raw_authority: bytes = b""
-    raw_scheme: bytes = b""
-    upgrade: bytes = b""
-    oneway: bool = False
-    timeout_s: float = 0.0
+    raw_method: bytes
+    raw_path: bytes
+    raw_authority: bytes
+    raw_scheme: bytes
+    upgrade: bytes
+    oneway: bool
+    timeout_s: float
 
     def __init__(self, headers: Headers, id: int = 0) -> None:
         self.headers = headers
         self.id = id
+        self.body = b""
+        self.end = True
+        self.trailers = None
+        self.raw = None
+        self.native = None
+        self.protocol = ""
+        self.raw_method = b""
+        self.raw_path = b""
+        self.raw_authority = b""
+        self.raw_scheme = b""
+        self.upgrade = b""
+        self.oneway = False
+        self.timeout_s = 0.0
 
     @property
     def method(self) -> str:
@@ -104,19 +125,30 @@ class Response(Message):
     read it. ``code`` is the protocol's own where that differs, and ``reason`` its phrase.
     """
 
+    __slots__ = ("code", "reason", "status")
     kind = RESPONSE
-    code: int = 0
-    reason: bytes = b""
+    status: int
+    code: int
+    reason: bytes
 
     def __init__(self, status: int, headers: Headers, id: int = 0) -> None:
         self.status = status
         self.headers = headers
         self.id = id
+        self.body = b""
+        self.end = True
+        self.trailers = None
+        self.raw = None
+        self.native = None
+        self.protocol = ""
+        self.code = 0
+        self.reason = b""
 
 
 class Interim(Event):
     """An informational head (HTTP 100, 103) before the response."""
 
+    __slots__ = ("headers", "status")
     kind = INTERIM
 
     def __init__(self, status: int, headers: Headers, id: int = 0) -> None:
@@ -128,6 +160,7 @@ class Interim(Event):
 class Data(Event):
     """A piece of a body; ``end`` when it is the last of the message."""
 
+    __slots__ = ("data", "end")
     kind = DATA
 
     def __init__(self, data: bytes, end: bool, id: int = 0) -> None:
@@ -139,6 +172,7 @@ class Data(Event):
 class Trailers(Event):
     """Fields behind the body; they end the message."""
 
+    __slots__ = ("headers",)
     kind = TRAILERS
 
     def __init__(self, headers: Headers, id: int = 0) -> None:
@@ -149,6 +183,7 @@ class Trailers(Event):
 class Reset(Event):
     """The peer gave one stream up; ``refused`` when it says that it did not begin to work on it."""
 
+    __slots__ = ("reason", "refused")
     kind = RESET
 
     def __init__(self, reason: str, id: int = 0, refused: bool = False) -> None:
@@ -160,6 +195,7 @@ class Reset(Event):
 class Fault(Event):
     """The peer broke the protocol. ``id`` names the stream when only that one is hurt; 0 the whole connection."""
 
+    __slots__ = ("error",)
     kind = FAULT
 
     def __init__(self, error: ProtocolError, id: int = 0) -> None:
@@ -170,6 +206,7 @@ class Fault(Event):
 class Ping(Event):
     """A heartbeat; ``ack`` when it answers ours. The codec answers the peer's own through ``output``."""
 
+    __slots__ = ("ack",)
     kind = PING
 
     def __init__(self, ack: bool, id: int = 0) -> None:
@@ -180,9 +217,11 @@ class Ping(Event):
 class GoAway(Event):
     """The peer takes no new streams on this connection; those above ``last_id`` (-1: none) were not begun."""
 
+    __slots__ = ("last_id", "reason")
     kind = GOAWAY
 
     def __init__(self, last_id: int = -1, reason: str = "") -> None:
+        self.id = 0
         self.last_id = last_id
         self.reason = reason
 
@@ -190,6 +229,7 @@ class GoAway(Event):
 class Window(Event):
     """Flow control opened: the stream (0: any) may send again."""
 
+    __slots__ = ()
     kind = WINDOW
 
     def __init__(self, id: int = 0) -> None:

@@ -31,23 +31,61 @@ class Stream(ABC):
     answer of our own came from.
     """
 
+    __slots__ = (
+        "_attributes",
+        "attempts",
+        "bytes_received",
+        "bytes_sent",
+        "connection",
+        "details",
+        "ended",
+        "flags",
+        "request",
+        "request_ended",
+        "response",
+        "response_started",
+        "started",
+        "upstream_cluster",
+        "upstream_failure",
+        "upstream_host",
+        "upstream_local",
+    )
     request: Request
-    response: Response | None = None
+    response: Response | None
     connection: Connection
-    started: float = 0.0
-    request_ended: float = 0.0
-    response_started: float = 0.0
-    ended: float = 0.0
-    bytes_received: int = 0
-    bytes_sent: int = 0
-    attempts: int = 0
-    upstream_cluster: str = ""
-    upstream_host: str = ""
-    upstream_local: str = ""
-    upstream_failure: str = ""
-    flags: tuple[str, ...] = ()
-    details: str = ""
-    _attributes: dict[str, object] | None = None
+    started: float
+    request_ended: float
+    response_started: float
+    ended: float
+    bytes_received: int
+    bytes_sent: int
+    attempts: int
+    upstream_cluster: str
+    upstream_host: str
+    upstream_local: str
+    upstream_failure: str
+    flags: tuple[str, ...]
+    details: str
+    _attributes: dict[str, object] | None
+
+    def __init__(self, request: Request, connection: Connection, started: float) -> None:
+        self.request = request
+        self.connection = connection
+        self.started = started
+        self.response = None
+        self.request_ended = 0.0
+        self.response_started = 0.0
+        self.ended = 0.0
+        self.bytes_received = 0
+        self.bytes_sent = 0
+        self.attempts = 0
+        self.upstream_cluster = ""
+        self.upstream_host = ""
+        self.upstream_local = ""
+        self.upstream_failure = ""
+        self.flags = ()
+        self.details = ""
+        self._attributes = None
 
     @property
     def attributes(self) -> dict[str, object]:

@@ -8,6 +8,7 @@ module is out of the way.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import socket
@@ -68,6 +69,7 @@ class ListenerServer:
         self.spawn = spawn
         self.connections: set[Connection] = set()
         self._server: asyncio.Server | None = None
+        self._emptied = asyncio.Event()
         prefix = f"listener.{config.stat_prefix or str(config.address).replace(':', '_')}"
         self.cx_total = stats.counter(f"{prefix}.downstream_cx_total")
         self.cx_active = stats.gauge(f"{prefix}.downstream_cx_active")
@@ -98,6 +100,14 @@ class ListenerServer:
         """Ask every connection to end after what it is doing."""
         for chain in (*self.chains, *((self.default,) if self.default else ())):
             chain.terminal.drain()
+
+    async def idle(self, timeout_s: float) -> None:
+        """Wait until no connection is open, or the time is over."""
+        if self.connections and timeout_s > 0:
+            self._emptied.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout_s):
+                    await self._emptied.wait()
 
     def abort(self) -> None:
         """Close what is left at once."""
@@ -138,6 +148,8 @@ class ListenerServer:
 
     def _ended(self, connection: Connection) -> None:
         self.connections.discard(connection)
+        if not self.connections:
+            self._emptied.set()
         self.cx_active.value -= 1
         self.cx_destroy.value += 1
         self.cx_length.values.append((time.monotonic() - connection.started) * 1000)

@@ -1,6 +1,6 @@
 """The owner of a worker's tasks: none is lost, a failing one is logged and leaves its siblings alone.
 
-An ``asyncio.TaskGroup`` cancels everything when one task fails, which is right for one job and wrong for a proxy's many.
+An ``asyncio.TaskGroup`` cancels everything when one task fails: right for one job, wrong for the many of a proxy.
 """
 
 from __future__ import annotations

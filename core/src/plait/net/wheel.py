@@ -22,7 +22,8 @@ _log = logging.getLogger("plait.net")
 class Timed:
     """Something that can wait on the wheel, in one slot at a time."""
 
-    slot: set[Timed] | None = None
+    __slots__ = ("slot",)
+    slot: set[Timed] | None
 
     def expire(self) -> None:
         """The time is over."""
@@ -32,6 +33,7 @@ class Timed:
 class _Call(Timed, Timer):
     def __init__(self, call: Callable[[], None]) -> None:
         self._call = call
+        self.slot = None
 
     def expire(self) -> None:
         self._call()

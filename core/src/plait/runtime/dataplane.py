@@ -62,7 +62,7 @@ class DataPlane(Context):
         self.concurrency = max(1, concurrency)
         self.drain_time_s = drain_time_s
         self.stats: StatsStore = StatsStore()
-        self.wheel = TimerWheel()
+        self.wheel: TimerWheel = TimerWheel()
         self.tasks = Tasks()
         self._clusters: dict[str, Cluster] = {}
         self._endpoints: dict[str, Endpoints] = {}
@@ -111,7 +111,8 @@ class DataPlane(Context):
         return self.catalogue.find(ProtocolType, name)[0]
 
     def call_later(self, delay_s: float, call: Callable[[], None]) -> Timer:
-        return self.wheel.call_later(delay_s, call)
+        timer: Timer = self.wheel.call_later(delay_s, call)
+        return timer
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         return self.tasks.spawn(work, name)
@@ -291,9 +292,7 @@ class DataPlane(Context):
             listening.sock.close()
 
     async def _wait_out(self, server: ListenerServer) -> None:
-        deadline = time.monotonic() + self.drain_time_s
-        while server.connections and time.monotonic() < deadline:
-            await asyncio.sleep(0.1)
+        await server.idle(self.drain_time_s)
         server.abort()
         server.close()
         self._retired.discard(server)
@@ -307,9 +306,8 @@ class DataPlane(Context):
             server.stop_accepting()
             server.drain()
         deadline = time.monotonic() + timeout_s
-        everything = [*servers, *self._retired]
-        while any(server.connections for server in everything) and time.monotonic() < deadline:
-            await asyncio.sleep(0.02)
+        for server in (*servers, *tuple(self._retired)):
+            await server.idle(deadline - time.monotonic())
 
     async def close(self) -> None:
         """End what is left, flush the logs and let go."""

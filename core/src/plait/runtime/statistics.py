@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter as Tally
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import attrs
@@ -90,6 +90,7 @@ class StatsStore(Stats):
         self._counted: dict[str, int] = {}
         self._gauged: dict[str, int] = {}
         self._told: set[str] = set()
+        self._observed: dict[str, tuple[Callable[[], int], bool]] = {}
 
     def counter(self, name: str) -> Counter:
         """The counter called ``name``."""
@@ -112,11 +113,17 @@ class StatsStore(Stats):
             histogram = self._histograms[name] = Histogram(name)
         return histogram
 
+    def observe(self, name: str, read: Callable[[], int], *, grows: bool) -> None:
+        """Let ``read`` say the value of a counter (``grows``) or gauge whenever statistics are taken."""
+        self._observed[name] = (read, grows)
+
     def take(self) -> StatsDelta:
         """What changed since the last take; a new name is told once even where nothing was counted.
 
         Take at least once a second: until then each value of a histogram is kept.
         """
+        for name, (read, grows) in self._observed.items():
+            (self.counter(name) if grows else self.gauge(name)).value = read()
         counters: dict[str, int] = {}
         counted = self._counted
         for name, counter in self._counters.items():

@@ -26,18 +26,18 @@ class ClientConnection(asyncio.Protocol):
     """A connection of a ``Pool``. ``streams`` maps the ids on this connection to the requests under way."""
 
     transport: asyncio.Transport
-    local: str = ""
-    requests: int = 0
-    idle_since: float = 0.0
-    draining: bool = False
-    lost: bool = False
-    _paused: int = 0  # streams whose downstream takes no more
 
     def __init__(self, pool: Pool, codec: ClientCodec) -> None:
+        self.local = ""
+        self.requests = 0
+        self.idle_since = 0.0
+        self.draining = False
+        self.lost = False
         self.pool = pool
         self.host: Host = pool.host
         self.codec = codec
         self.streams: dict[int, Forward] = {}
+        self._paused = 0  # streams whose downstream takes no more
         stats = pool.host.cluster.stats
         self._rx = stats.cx_rx_bytes
         self._tx = stats.cx_tx_bytes

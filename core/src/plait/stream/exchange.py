@@ -33,6 +33,8 @@ Held = tuple[bytes | Headers, bool]
 class Sink:
     """Where a request goes: the way upstream, as the stream sees it."""
 
+    __slots__ = ()
+
     def send_data(self, data: bytes, end: bool) -> None:
         """A piece of the request's body."""
 
@@ -52,29 +54,64 @@ class Sink:
 class ServerStream(Stream):
     """A stream of a ``ServerConnection``."""
 
-    sink: Sink | None = None
-    replied: bool = False  # the response is our own or has begun: no second one may start
-    request_done: bool = False  # its last byte was received
-    request_held: bool = True  # the head has not reached the router yet, or a data filter waits
-    response_held: bool = False
-    finished: bool = False
-    touched: float = 0.0  # when a piece of a body last passed
-    _routed: bool = False
-    _route: Route | None = None
-    _next: int = 0  # the request filter that comes next
-    _queue: list[Held] | None = None  # what the request side held back
-    _queued_bytes: int = 0
-    _response_queue: list[Held] | None = None
-    _body_waiter: asyncio.Future[bytes] | None = None
-    _body_limit: int = 0
-    _task: Any = None  # what a waiting filter runs in
+    __slots__ = (
+        "_body_limit",
+        "_body_waiter",
+        "_next",
+        "_queue",
+        "_queued_bytes",
+        "_response_queue",
+        "_route",
+        "_routed",
+        "_task",
+        "chain",
+        "finished",
+        "owner",
+        "replied",
+        "request_done",
+        "request_held",
+        "response_held",
+        "sink",
+        "touched",
+    )
 
     def __init__(self, owner: ServerConnection, request: Request) -> None:
+        # What Stream.__init__ does, without the call: this runs for every request.
+        self.request = request
+        self.connection = owner.connection
+        self.started = now = _now()
+        self.response = None
+        self.response_started = 0.0
+        self.ended = 0.0
+        self.bytes_received = len(request.body)
+        self.bytes_sent = 0
+        self.attempts = 0
+        self.upstream_cluster = ""
+        self.upstream_host = ""
+        self.upstream_local = ""
+        self.upstream_failure = ""
+        self.flags = ()
+        self.details = ""
+        self._attributes = None
         self.owner = owner
         self.chain = owner.proxy.chain
-        self.connection = owner.connection
-        self.request = request
-        self.started = _now()
+        self.sink: Sink | None = None
+        self.replied = False  # the response is our own or has begun: no second one may start
+        self.request_done = request.end  # its last byte was received
+        self.request_ended = now if request.end else 0.0
+        self.request_held = True  # the head has not reached the router yet, or a data filter waits
+        self.response_held = False
+        self.finished = False
+        self.touched = 0.0  # when a piece of a body last passed
+        self._routed = False
+        self._route: Route | None = None
+        self._next = 0  # the request filter that comes next
+        self._queue: list[Held] | None = None  # what the request side held back
+        self._queued_bytes = 0
+        self._response_queue: list[Held] | None = None
+        self._body_waiter: asyncio.Future[bytes] | None = None
+        self._body_limit = 0
+        self._task: Any = None  # what a waiting filter runs in
 
     # what filters call
 
@@ -120,7 +157,7 @@ class ServerStream(Stream):
         if headers:
             for name, value in headers.items():
                 response.headers.set(name, value)
-        self._respond(response)
+        self.respond(response)
         return STOP
 
     def reset(self, reason: str, *, flag: str = "") -> None:
@@ -140,7 +177,7 @@ class ServerStream(Stream):
 
     def resume(self) -> None:
         if self.request_held and not self.replied and not self.finished:
-            self._run_request()
+            self.run()
 
     async def request_body(self, limit_bytes: int = 1 << 20) -> bytes:
         request = self.request
@@ -152,15 +189,6 @@ class ServerStream(Stream):
         return await self._body_waiter
 
     # the request's way
-
-    def start(self) -> None:
-        """The head (with its body, if it was there) has arrived."""
-        request = self.request
-        if request.end:
-            self.request_done = True
-            self.request_ended = self.started
-        self.bytes_received = len(request.body)
-        self._run_request()
 
     def receive_data(self, data: bytes, end: bool) -> None:
         """A piece of the request's body has arrived."""
@@ -188,26 +216,37 @@ class ServerStream(Stream):
         else:
             self._pass_trailers(trailers)
 
-    def _run_request(self) -> None:
+    def run(self) -> None:
+        """Take the head through the filters that it has not passed yet, and on to the router."""
         chain = self.chain
         calls = chain.on_request
-        index = self._next
-        count = len(calls)
+        call = chain.terminal
         try:
-            while index < count:
-                verdict = calls[index](self)
-                index += 1
-                if verdict is not CONTINUE:
-                    self._next = index
-                    self._not_continue(verdict, calls[index - 1])
-                    return
-            self._next = index
+            if calls:
+                index = self._next
+                count = len(calls)
+                while index < count:
+                    call = calls[index]
+                    verdict = call(self)
+                    index += 1
+                    if verdict is not CONTINUE:
+                        self._next = index
+                        self._not_continue(verdict, call)
+                        return
+                self._next = index
+                call = chain.terminal
             if chain.on_request_data and self.request.body and not self._filter_whole_body():
                 return
+            verdict = call(self)
+            if verdict is not STOP:
+                self._not_continue(verdict, call)
+                return
         except Exception as error:
-            self._filter_failed(calls[min(index, count - 1)] if count else chain.terminal, error)
+            self._filter_failed(call, error)
             return
-        self._to_router()
+        self.request_held = False
+        if self._queue:
+            self._play_request()
 
     def _to_router(self) -> None:
         chain = self.chain
@@ -265,7 +304,7 @@ class ServerStream(Stream):
         if self.replied or self.finished:
             return
         if answer is CONTINUE:
-            self._run_request()
+            self.run()
         elif answer is not STOP:
             raise TypeError(f"it answered {answer!r}, expected CONTINUE or STOP")
 
@@ -307,7 +346,7 @@ class ServerStream(Stream):
             queue, self._queue, self._queued_bytes = self._queue, None, 0
             for position, (piece, end) in enumerate(queue):
                 if self.request_held:  # a data filter waits: the rest comes behind it
-                    self._queue = queue[position:] + (self._queue or [])
+                    self._queue = queue[position:]
                     return
                 if isinstance(piece, bytes):
                     self._pass_data(piece, end)
@@ -355,28 +394,25 @@ class ServerStream(Stream):
     # the response's way
 
     def respond(self, response: Response) -> None:
-        """The response's head came from upstream."""
-        if self.replied:
-            return
+        """The response's head came from upstream, or is our own: take it through the filters and write it."""
         self.replied = True
-        self._respond(response)
-
-    def _respond(self, response: Response) -> None:
         self.response = response
         self.response_started = _now()
-        calls = self.chain.on_response
-        if calls:
+        chain = self.chain
+        for index, call in enumerate(chain.on_response):
             try:
-                for index, call in enumerate(calls):
-                    verdict = call(self)
-                    if verdict is not CONTINUE:
-                        self.response_held = True
-                        self._hold_response(verdict, index, call)
-                        return
+                verdict = call(self)
+                if verdict is not CONTINUE:
+                    self.response_held = True
+                    self._hold_response(verdict, index, call)
+                    return
             except Exception as error:
                 self._filter_failed(call, error)
                 return
-        self._write_response()
+        if chain.on_response_data and response.body:
+            self._write_filtered(response)
+        else:
+            self._write_head(response)
 
     def _hold_response(self, verdict: object, index: int, call: Any) -> None:
         if not isinstance(verdict, Awaitable):
@@ -393,7 +429,12 @@ class ServerStream(Stream):
                 answer = await answer
         if answer is not CONTINUE:
             raise TypeError(f"it answered {answer!r} to a response, expected CONTINUE")
-        self._write_response()
+        if not self.finished:
+            response = cast("Response", self.response)
+            if self.chain.on_response_data and response.body:
+                self._write_filtered(response)
+            else:
+                self._write_head(response)
         self._play_response()
 
     def _play_response(self) -> None:
@@ -410,28 +451,23 @@ class ServerStream(Stream):
         if self.sink is not None:
             self.sink.resume()
 
-    def _write_response(self) -> None:
-        if self.finished:
-            return
-        response = cast("Response", self.response)
-        owner = self.owner
-        calls = self.chain.on_response_data
-        if calls and response.body:
-            body = response.body
-            for call in calls:
-                try:
-                    answer = call(self, body, response.end)
-                except Exception as error:
-                    self._filter_failed(call, error)
-                    return
-                if not isinstance(answer, bytes):
-                    self.response_held = True
-                    self._spawn(self._await_response_body(answer, call), call)
-                    return
-                body = answer
-            response.body = body
-            response.headers.changed = True
-        self._encode_response(response, owner)
+    def _write_filtered(self, response: Response) -> None:
+        """Write a head whose body came with it, after the data filters had that."""
+        body = response.body
+        for call in self.chain.on_response_data:
+            try:
+                answer = call(self, body, response.end)
+            except Exception as error:
+                self._filter_failed(call, error)
+                return
+            if not isinstance(answer, bytes):
+                self.response_held = True
+                self._spawn(self._await_response_body(answer, call), call)
+                return
+            body = answer
+        response.body = body
+        response.headers.changed = True
+        self._write_head(response)
 
     async def _await_response_body(self, answer: Awaitable[bytes], first: Any) -> None:
         response = cast("Response", self.response)
@@ -443,19 +479,20 @@ class ServerStream(Stream):
         response.body = body
         response.headers.changed = True
         if not self.finished:
-            self._encode_response(response, self.owner)
+            self._write_head(response)
             self._play_response()
 
-    def _encode_response(self, response: Response, owner: ServerConnection) -> None:
+    def _write_head(self, response: Response) -> None:
+        if self.finished:
+            return
+        owner = self.owner
         try:
             frame = owner.codec.encode_response(self.request, response)
         except LocalProtocolError as error:
             _log.error("the response to %s cannot be sent: %s", self.connection.peer, error)
             self.reset("local_protocol_error", flag="LR")
             return
-        body = response.body
-        if body:
-            self.bytes_sent += len(body)
+        self.bytes_sent += len(response.body)
         if frame:
             owner.transport.write(frame)
         if response.end:
@@ -560,7 +597,7 @@ class ServerStream(Stream):
             self.sink = None
             sink.cancel(self.details)
         if self._task is not None and self._task is not asyncio.current_task():
-            self._task.cancel()
+            self._task.cancel()  # a filter still waits for what no longer matters
         for call in self.chain.on_end:
             try:
                 call(self)

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, cast
 from plait.api.config import RetryPolicy
 from plait.api.headers import Headers
 from plait.api.message import Request, Response
-from plait.api.protocol import ProtocolType
 from plait.api.stream import STOP, Stream, Verdict
 from plait.net.wheel import Timed, ticks
 from plait.stream.exchange import ServerStream, Sink
@@ -104,31 +103,57 @@ def forward(stream: Stream, cluster: Cluster, options: ForwardOptions) -> Verdic
 class Forward(Sink, Timed):
     """One request on its way upstream, over all its attempts."""
 
-    connection: ClientConnection | None = None
-    id: int = 0
-    host: Host | None = None
-    sent_at: float = 0.0
-    answered: bool = False  # a response of this attempt has begun downstream
-    closed: bool = False
-    request_ended: bool = False
-    waiting: bool = False  # in the pool's queue
-    pool: Pool | None = None
-    _retries: int = 0
-    _retrying: bool = False
-    _tried: list[Host] | None = None
-    _kept: list[bytes] | None = None  # the body so far, while a retry may need it
-    _kept_bytes: int = 0
-    _early: list[bytes] | None = None  # body that came before the connection
-    _trailers: Headers | None = None
-    _per_try: Timer | None = None
-    _back_off: Timer | None = None
-    _paused: bool = False
+    __slots__ = (
+        "_back_off",
+        "_early",
+        "_kept",
+        "_kept_bytes",
+        "_paused",
+        "_per_try",
+        "_retries",
+        "_retrying",
+        "_trailers",
+        "_tried",
+        "answered",
+        "closed",
+        "cluster",
+        "connection",
+        "host",
+        "id",
+        "options",
+        "pool",
+        "request",
+        "request_ended",
+        "sent_at",
+        "stream",
+        "waiting",
+    )
 
     def __init__(self, stream: ServerStream, cluster: Cluster, options: ForwardOptions) -> None:
+        self.slot = None
         self.stream = stream
         self.cluster = cluster
         self.options = options
         self.request: Request = stream.request
+        self.connection: ClientConnection | None = None
+        self.id = 0
+        self.host: Host | None = None
+        self.pool: Pool | None = None
+        self.sent_at = 0.0
+        self.answered = False  # a response has begun downstream
+        self.closed = False
+        self.request_ended = False
+        self.waiting = False  # in the pool's queue
+        self._retries = 0
+        self._retrying = False
+        self._tried: list[Host] | None = None
+        self._kept: list[bytes] | None = None  # the body so far, while a retry may need it
+        self._kept_bytes = 0
+        self._early: list[bytes] | None = None  # body that came before the connection
+        self._trailers: Headers | None = None
+        self._per_try: Timer | None = None
+        self._back_off: Timer | None = None
+        self._paused = False
 
     # the way out
 
@@ -142,35 +167,35 @@ class Forward(Sink, Timed):
             stream.reply(503, _OVERFLOW, details="overflow", flag="UO", headers={"x-envoy-overloaded": "true"})
             return
         cluster.requests_active += 1
-        cluster.stats.rq_active.value += 1
         stream.sink = self
         options = self.options
-        self.request_ended = request.end
-        if options.timeout_ticks and request.end:
-            stream.owner.proxy.wheel.add(self, options.timeout_ticks)
-        if not request.end and options.retry is not None:
+        if request.end:
+            self.request_ended = True
+            if options.timeout_ticks:
+                stream.owner.proxy.wheel.add(self, options.timeout_ticks)
+        elif options.retry is not None:
             self._kept = []
         self._attempt()
 
     def _attempt(self) -> None:
         stream = self.stream
+        cluster = self.cluster
         stream.attempts += 1
-        host = self.cluster.pick(self._tried or ())
+        host = cluster.pick() if self._tried is None else cluster.pick_other(self._tried)
         if host is None:
             self._fail(503, "no healthy upstream", "UH", "no_healthy_upstream")
             return
         self.host = host
         host.requests += 1
-        self.cluster.stats.rq_total.value += 1
-        pool = pool_of(host, self.protocol(), stream.owner.proxy.context)
-        self.pool = pool
-        connection = pool.take(self)
+        cluster.stats.rq_total.value += 1
+        proxy = stream.owner.proxy
+        pool = host.pools.get(cluster.protocol or proxy.upstream_name)
+        if pool is None:
+            pool = pool_of(host, proxy.upstream_protocol(cluster), proxy.context)
+        self.pool = cast("Pool", pool)
+        connection = self.pool.take(self)
         if connection is not None:
             self.connected(connection)
-
-    def protocol(self) -> ProtocolType:
-        """The protocol to speak upstream: the cluster's own, else the caller's."""
-        return self.stream.owner.proxy.upstream_protocol(self.cluster)
 
     def connected(self, connection: ClientConnection) -> None:
         """A connection is ours for this request."""
@@ -255,27 +280,23 @@ class Forward(Sink, Timed):
         """The head of the response (with its body, if ``end``)."""
         stats = self.cluster.stats
         status = response.status
+        counter = stats.codes.get(status) or stats.code(status)
+        counter.value += 1
         rule = self.options.retry
-        if rule is not None and rule.on_status(status) and self._may_retry(rule):
-            self._count_code(status)
-            self._retry(rule)
-            return
+        if rule is not None:
+            if rule.on_status(status) and self._may_retry(rule):
+                self._retry(rule)
+                return
+            if self._retries and status < 500:
+                stats.rq_retry_success.value += 1
+            if self._per_try is not None:
+                self._per_try.cancel()
         self.answered = True
-        self._count_code(status)
-        if self._retries and status < 500:
-            stats.rq_retry_success.value += 1
         if response.end:
             self._close(True)
-        elif self._per_try is not None:
-            self._per_try.cancel()
-        self.stream.respond(response)
-
-    def _count_code(self, status: int) -> None:
-        stats = self.cluster.stats
-        stats.rq_completed.value += 1
-        code, group = stats.code(status)
-        code.value += 1
-        group.value += 1
+        stream = self.stream
+        if not stream.replied:
+            stream.respond(response)
 
     def on_interim(self, status: int, headers: Headers) -> None:
         """An informational head."""
@@ -312,7 +333,7 @@ class Forward(Sink, Timed):
         self._fail(status, reason, flag, details)
 
     def _fail(self, status: int, reason: str, flag: str, details: str) -> None:
-        self._count_code(status)
+        self.cluster.stats.code(status).value += 1
         self._close(False)
         self.stream.reply(status, reason, details=details, flag=flag)
 
@@ -407,14 +428,13 @@ class Forward(Sink, Timed):
         self.closed = True
         if self.waiting and self.pool is not None:
             self.pool.forget(self)
-        self._leave_connection()
+        if self.connection is not None:
+            self._leave_connection()
         stream = self.stream
         if stream.sink is self:
             stream.sink = None
         cluster = self.cluster
         cluster.requests_active -= 1
-        stats = cluster.stats
-        stats.rq_active.value -= 1
         if self._retrying:
             cluster.retries -= 1
         if self.slot is not None:
@@ -423,7 +443,7 @@ class Forward(Sink, Timed):
         if self._back_off is not None:
             self._back_off.cancel()
         if complete:
-            stats.rq_time.values.append((_now() - self.sent_at) * 1000)
+            cluster.stats.rq_time.values.append((_now() - self.sent_at) * 1000)
 
     # back-pressure
 

@@ -38,10 +38,10 @@ def pool_of(host: Host, protocol: ProtocolType, context: Context) -> Pool:
 class Pool(ConnectionPool, Timed):
     """See the module."""
 
-    connecting: int = 0
-    drained: bool = False
-
     def __init__(self, host: Host, protocol: ProtocolType, context: Context) -> None:
+        self.slot = None
+        self.connecting = 0
+        self.drained = False
         self.host = host
         self.cluster = host.cluster
         self.protocol = protocol

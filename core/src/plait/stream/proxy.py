@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from plait.api.connection import Connection, TerminalFilter
@@ -26,6 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _now = time.monotonic
+
+
+def sum_of(counters: Iterable[Counter]) -> Callable[[], int]:
+    """A function that adds counters up."""
+    counters = tuple(counters)
+    return lambda: sum([counter.value for counter in counters])
 
 
 class ProxyStats:
@@ -51,9 +57,7 @@ class ProxyStats:
         self.flow_paused = counter(prefix + "downstream_flow_control_paused_reading_total")
         self.flow_resumed = counter(prefix + "downstream_flow_control_resumed_reading_total")
         self.rq_total = counter(prefix + "downstream_rq_total")
-        self.rq_active = gauge(prefix + "downstream_rq_active")
-        self.rq_protocol = counter(f"{prefix}downstream_rq_{protocol}_total")
-        self.rq_completed = counter(prefix + "downstream_rq_completed")
+        self.rq_unanswered = counter(prefix + "downstream_rq_unanswered")
         self.rq_rx_reset = counter(prefix + "downstream_rq_rx_reset")
         self.rq_tx_reset = counter(prefix + "downstream_rq_tx_reset")
         self.rq_timeout = counter(prefix + "downstream_rq_timeout")
@@ -63,6 +67,13 @@ class ProxyStats:
         self.rq_time = stats.histogram(prefix + "downstream_rq_time")
         self.filter_error = counter(prefix + "filter_error")
         self.classes: dict[int, Counter] = {n: counter(f"{prefix}downstream_rq_{n}xx") for n in range(1, 6)}
+        total, unanswered, classes = self.rq_total, self.rq_unanswered, tuple(self.classes.values())
+        completed = sum_of(classes)
+        stats.observe(f"{prefix}downstream_rq_{protocol}_total", sum_of((total,)), grows=True)
+        stats.observe(prefix + "downstream_rq_completed", completed, grows=True)
+        stats.observe(
+            prefix + "downstream_rq_active", lambda: total.value - completed() - unanswered.value, grows=False
+        )
 
     def named(self, name: str) -> Counter:
         """A counter of this proxy that is seldom needed."""
@@ -132,6 +143,7 @@ class StreamProxy(TerminalFilter):
         self.connections: set[ServerConnection] = set()
         self._options = dict(codec_options or {})
         self._upstream = upstream or protocols[0]
+        self.upstream_name = self._upstream.name
         self._look_ticks = ticks(limits.look_every_s()) if limits.look_every_s() else 0
         self._draining = False
 
@@ -174,13 +186,11 @@ class StreamProxy(TerminalFilter):
     def finished(self, stream: ServerStream) -> None:
         """A stream is over."""
         stats = self.stats
-        stats.rq_active.value -= 1
         response = stream.response
-        if response is not None:
-            stats.rq_completed.value += 1
-            counter = stats.classes.get(response.status // 100)
-            if counter is not None:
-                counter.value += 1
+        if response is None:
+            stats.rq_unanswered.value += 1
+        else:
+            stats.classes[response.status // 100].value += 1
         stats.cx_tx_bytes.value += stream.bytes_sent
         stats.rq_time.values.append((stream.ended - stream.started) * 1000)
         if self.access_logs:

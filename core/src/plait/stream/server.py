@@ -30,35 +30,39 @@ class ServerConnection(asyncio.Protocol, Timed):
     """A downstream connection of a ``StreamProxy``."""
 
     transport: asyncio.Transport
-    _feeding: bool = False
-    _paused: bool = False
-    _write_paused: bool = False
-    _partial_since: float = 0.0
-    _requests: int = 0
-    _draining: bool = False
-    _lost: bool = False
-    _broken: bool = False  # the rest of what the peer sends is not read as requests
-    _lingering: bool = False
 
     def __init__(self, proxy: StreamProxy, connection: Connection, protocol: ProtocolType, codec: ServerCodec) -> None:
+        self.slot = None
         self.proxy = proxy
         self.connection = connection
         self.protocol = protocol
         self.codec = codec
         self.streams: dict[int, ServerStream] = {}
         self.last_active = connection.started
+        self.write_paused = False  # downstream is slower than what we write
+        self._stats = proxy.stats
+        self._feeding = False
+        self._paused = False
+        self._partial_since = 0.0
+        self._requests = 0
+        self._draining = False
+        self._lost = False
+        self._broken = False  # the rest of what the peer sends is not read as requests
+        self._lingering = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
         self.proxy.opened(self)
 
     def data_received(self, data: bytes) -> None:
-        self.connection.bytes_received += len(data)
-        self.proxy.stats.cx_rx_bytes.value += len(data)
+        size = len(data)
+        self.connection.bytes_received += size
+        self._stats.cx_rx_bytes.value += size
         self._feed(data)
 
     def _feed(self, data: bytes) -> None:
         codec = self.codec
+        streams = self.streams
         self._feeding = True
         while True:
             events = codec.feed(data)
@@ -67,40 +71,38 @@ class ServerConnection(asyncio.Protocol, Timed):
                 for event in events:
                     kind = event.kind
                     if kind == REQUEST:
-                        self._open(cast("Request", event))
+                        stream = ServerStream(self, cast("Request", event))
+                        streams[event.id] = stream
+                        self._stats.rq_total.value += 1
+                        if self.proxy.max_requests:
+                            self._count_request()
+                        stream.run()
                     elif kind == DATA:
-                        stream = self.streams.get(event.id)
-                        if stream is not None:
-                            stream.receive_data(event.data, event.end)  # type: ignore[attr-defined]
+                        found = streams.get(event.id)
+                        if found is not None:
+                            found.receive_data(event.data, event.end)  # type: ignore[attr-defined]
                     else:
                         self._other(event, kind)
-            elif not self.streams and not self._partial_since and data:
+            elif data and not streams and not self._partial_since:
                 self._partial_since = _now()
             if codec.output:
                 self.transport.write(b"".join(codec.output))
                 codec.output.clear()
-            if not codec.held or self.streams or self._lost:
+            if not codec.held:
+                break
+            if streams or self._lost:
+                self.pause_reading()
                 break
             data = b""
         self._feeding = False
-        if codec.held:
-            self.pause_reading()
-        if codec.closing and not self.streams:
+        if codec.closing and not streams:
             self._close()
 
-    def _open(self, request: Request) -> None:
-        stream = ServerStream(self, request)
-        self.streams[request.id] = stream
+    def _count_request(self) -> None:
         self._requests += 1
-        proxy = self.proxy
-        stats = proxy.stats
-        stats.rq_total.value += 1
-        stats.rq_active.value += 1
-        stats.rq_protocol.value += 1
-        if proxy.max_requests and self._requests >= proxy.max_requests:
-            stats.cx_max_requests.value += 1
+        if self._requests >= self.proxy.max_requests:
+            self._stats.cx_max_requests.value += 1
             self.drain()
-        stream.start()
 
     def _other(self, event: Any, kind: int) -> None:
         if kind == TRAILERS:
@@ -143,32 +145,34 @@ class ServerConnection(asyncio.Protocol, Timed):
         stream = ServerStream(self, request)
         stream.request_done = True
         self.streams[id] = stream
-        stats = self.proxy.stats
-        stats.rq_total.value += 1
-        stats.rq_active.value += 1
+        self._stats.rq_total.value += 1
         stream.reply(error.status, str(error), details=error.counter, flag="DPE" if error.status != 408 else "SI")
 
     def stream_finished(self, stream: ServerStream) -> None:
         """Called once by each stream: counts, logs, and goes on with what waited behind it."""
-        self.streams.pop(stream.request.id, None)
+        streams = self.streams
+        streams.pop(stream.request.id, None)
         self.last_active = stream.ended
         self.proxy.finished(stream)
+        if self._lost:
+            return
         codec = self.codec
-        if not stream.request_done and not self._lost:
+        if not stream.request_done:
             frame = codec.encode_reset(stream.request, "response_complete_before_request")
             if frame is None:  # the rest of the request cannot be told from the next one
                 codec.closing = True
                 self._broken = True
             elif frame:
                 self.transport.write(frame)
-        if self._feeding or self._lost:
+        if self._feeding:
             return
-        if codec.closing and not self.streams:
-            self._close()
+        if codec.closing:
+            if not streams:
+                self._close()
         elif codec.held:
             self.resume_reading()
             self._feed(b"")
-        elif self._paused and not self.streams:
+        elif self._paused and not streams:
             self.resume_reading()
 
     def eof_received(self) -> bool:
@@ -203,21 +207,16 @@ class ServerConnection(asyncio.Protocol, Timed):
             self.transport.resume_reading()
 
     def pause_writing(self) -> None:
-        self._write_paused = True
+        self.write_paused = True
         for stream in tuple(self.streams.values()):
             if stream.sink is not None:
                 stream.sink.pause()
 
     def resume_writing(self) -> None:
-        self._write_paused = False
+        self.write_paused = False
         for stream in tuple(self.streams.values()):
             if stream.sink is not None and not stream.response_held:
                 stream.sink.resume()
-
-    @property
-    def write_paused(self) -> bool:
-        """Whether downstream is slower than what we write."""
-        return self._write_paused
 
     def drain(self) -> None:
         """End as soon as the streams under way are answered."""

@@ -31,12 +31,11 @@ class ConnectionPool(ABC):
 class Host:
     """An endpoint of a cluster, with what it is doing."""
 
-    active: int = 0
-    requests: int = 0
-    failures: int = 0
-    connections: int = 0
-
     def __init__(self, cluster: Cluster, endpoint: Endpoint, address: SocketName) -> None:
+        self.active = 0
+        self.requests = 0
+        self.failures = 0
+        self.connections = 0
         self.cluster = cluster
         self.endpoint = endpoint
         self.address = address
@@ -59,8 +58,6 @@ class ClusterStats:
         self._prefix = prefix
         counter, gauge = stats.counter, stats.gauge
         self.rq_total = counter(prefix + "upstream_rq_total")
-        self.rq_completed = counter(prefix + "upstream_rq_completed")
-        self.rq_active = gauge(prefix + "upstream_rq_active")
         self.rq_pending_total = counter(prefix + "upstream_rq_pending_total")
         self.rq_pending_active = gauge(prefix + "upstream_rq_pending_active")
         self.rq_pending_overflow = counter(prefix + "upstream_rq_pending_overflow")
@@ -99,16 +96,19 @@ class ClusterStats:
         self.update_success = counter(prefix + "update_success")
         self.update_failure = counter(prefix + "update_failure")
         self.lb_panic = counter(prefix + "lb_healthy_panic")
-        self._codes: dict[int, tuple[Counter, Counter]] = {}
+        self.codes: dict[int, Counter] = {}
+        codes = self.codes
+        stats.observe(prefix + "upstream_rq_completed", lambda: sum([c.value for c in codes.values()]), grows=True)
 
-    def code(self, status: int) -> tuple[Counter, Counter]:
-        """The counters of a status and of its class."""
-        pair = self._codes.get(status)
-        if pair is None:
-            counter, prefix = self._stats.counter, self._prefix
-            pair = (counter(f"{prefix}upstream_rq_{status}"), counter(f"{prefix}upstream_rq_{status // 100}xx"))
-            self._codes[status] = pair
-        return pair
+    def code(self, status: int) -> Counter:
+        """The counter of a status, made when it is first seen; the one of its class follows from those."""
+        counter = self.codes.get(status)
+        if counter is None:
+            counter = self.codes[status] = self._stats.counter(f"{self._prefix}upstream_rq_{status}")
+            codes, group = self.codes, status // 100
+            name = f"{self._prefix}upstream_rq_{group}xx"
+            self._stats.observe(name, lambda: sum([c.value for s, c in codes.items() if s // 100 == group]), grows=True)
+        return counter
 
     def cx_protocol(self, protocol: str) -> Counter:
         """Connections made with one protocol (``upstream_cx_http1_total``)."""
@@ -116,18 +116,18 @@ class ClusterStats:
 
 
 class Cluster:
-    """Hosts that are alike. ``rq_active``, ``pending`` and the others are what the circuit breakers count."""
-
-    requests_active: int = 0
-    pending: int = 0
-    connections: int = 0
-    retries: int = 0
-    drained: bool = False
+    """Hosts that are alike. ``requests_active``, ``pending`` and the others are what the circuit breakers count."""
 
     def __init__(self, config: ClusterConfig, stats: Stats) -> None:
+        self.requests_active = 0
+        self.pending = 0
+        self.connections = 0
+        self.retries = 0
         self.config = config
         self.name = config.name
+        self.protocol = config.protocol
         self.stats = ClusterStats(stats, config.alt_stat_name or config.name)
+        stats.observe(f"cluster.{config.alt_stat_name or config.name}.upstream_rq_active", self._active, grows=False)
         thresholds = config.thresholds
         self.max_requests = thresholds.max_requests
         self.max_pending = thresholds.max_pending_requests
@@ -135,6 +135,9 @@ class Cluster:
         self.max_retries = thresholds.max_retries
         self.hosts: tuple[Host, ...] = ()
         self._balancer: Balancer | None = None
+
+    def _active(self) -> int:
+        return self.requests_active
 
     def update(self, endpoints: Iterable[tuple[Endpoint, SocketName]]) -> None:
         """Make these the hosts. One that was there with an equal endpoint stays the same object, pools and all."""
@@ -176,23 +179,25 @@ class Cluster:
         config = self.config
         self._balancer = make_balancer(config.lb_policy, config.lb_choice_count, eligible) if eligible else None
 
-    def pick(self, avoid: Collection[Host] = ()) -> Host | None:
-        """A host for a request; one of ``avoid`` only when a few tries find no other. None when there is none."""
+    def pick(self) -> Host | None:
+        """A host for a request, or None when there is none."""
         balancer = self._balancer
         if balancer is None:
             self.stats.cx_none_healthy.value += 1
             return None
-        host = balancer.pick()
-        if avoid:
-            for _ in range(2 * len(balancer.hosts)):
-                if host not in avoid:
-                    break
-                host = balancer.pick()
+        return balancer.pick()
+
+    def pick_other(self, avoid: Collection[Host]) -> Host | None:
+        """A host for another try; one of ``avoid`` only when a few draws find no other."""
+        host = self.pick()
+        for _ in range(2 * len(self.hosts)):
+            if host is None or host not in avoid:
+                break
+            host = self.pick()
         return host
 
     def drain(self) -> None:
         """The cluster was removed or replaced: requests under way finish, pools close behind them."""
-        self.drained = True
         for host in self.hosts:
             host.drain()
         self.stats.membership_total.value = 0
