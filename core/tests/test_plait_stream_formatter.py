@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Mapping
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -17,16 +17,14 @@ class Call(Stream):
     """A finished stream with a value in every field."""
 
     def __init__(self) -> None:
-        self.connection = Connection(cast("object", None))  # type: ignore[arg-type]
-        self.connection.peer = "10.0.0.9:4711"
-        self.connection.local = "[::1]:8080"
-        self.connection.server_name = "a.example"
         request = Request(Headers([(b"user-agent", b"ua/1"), (b"x-bad", b"\xff")]), 7)
         request.raw_method, request.raw_path, request.raw_authority = b"GET", b"/p?q=1&r=", b"host.example"
         request.raw_scheme, request.protocol = b"http", "HTTP/1.1"
-        self.request = request
+        super().__init__(request, Connection(cast("Any", None)), 1000.0)
+        self.connection.peer = "10.0.0.9:4711"
+        self.connection.local = "[::1]:8080"
+        self.connection.server_name = "a.example"
         self.response = Response(200, Headers([(b"content-type", b"text/plain"), (b"grpc-status", b"5")]))
-        self.started = 1000.0
         self.request_ended, self.response_started = self.started + 0.25, self.started + 0.5
         self.ended = self.started + 1.0
         self.bytes_received, self.bytes_sent, self.attempts = 12, 345, 2

@@ -1,6 +1,6 @@
 """What the router does with a request, from the route table to ``forward``."""
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Mapping
 from typing import Any, cast
 
 import pytest
@@ -10,16 +10,11 @@ from plait.api import (
     STOP,
     ConfigError,
     Connection,
-    Context,
-    Counter,
     DirectResponse,
-    Extension,
     ForwardAction,
-    Gauge,
     HeaderOp,
     HeaderOps,
     Headers,
-    Histogram,
     MirrorPolicy,
     RedirectAction,
     RegexRewrite,
@@ -29,57 +24,28 @@ from plait.api import (
     Route,
     RouteConfiguration,
     RouteMatch,
-    Stats,
     Stream,
-    Timer,
     Verdict,
     VirtualHost,
     WeightedCluster,
 )
 from plait.stream import ForwardOptions
+from plait.testing import FakeContext
 from plait_filter_router import Router, RouterSettings
 
 
-class Numbers(Stats):
-    def __init__(self) -> None:
-        self.counters: dict[str, Counter] = {}
-
-    def counter(self, name: str) -> Counter:
-        return self.counters.setdefault(name, Counter(name))
-
-    def gauge(self, name: str) -> Gauge:
-        return Gauge(name)
-
-    def histogram(self, name: str) -> Histogram:
-        return Histogram(name)
-
-
-class Worker(Context):
-    """A context with route configurations and clusters that are their own names."""
+class Worker(FakeContext):
+    """A context with one table, which can be changed, and with clusters that are their own names."""
 
     def __init__(self, table: RouteConfiguration | None) -> None:
+        super().__init__(clusters={"one": "one", "two": "two"})
         self.table = table
-        self.clusters = {"one", "two"}
-        self.numbers = Numbers()
-        self.stats = self.numbers
-
-    def build(self, kind: str, extension: Extension, *extra: object) -> Any:
-        raise NotImplementedError
-
-    def cluster(self, name: str) -> Any | None:
-        return name if name in self.clusters else None
+        self.stat_prefix = "http.ingress"
+        self.routes = "routes"
 
     def route_configuration(self, name: str) -> RouteConfiguration | None:
+        assert name == "routes"
         return self.table
-
-    def protocol(self, name: str) -> Any:
-        raise NotImplementedError
-
-    def call_later(self, delay_s: float, call: Callable[[], None]) -> Timer:
-        raise NotImplementedError
-
-    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> Any:
-        raise NotImplementedError
 
 
 class Call(Stream):
@@ -91,8 +57,7 @@ class Call(Stream):
         request.raw_scheme, request.protocol = b"http", "HTTP/1.1"
         for name, value in fields.items():
             request.headers.set(name.replace("_", "-"), value)
-        self.request = request
-        self.connection = Connection(cast("Any", None))
+        super().__init__(request, Connection(cast("Any", None)), 0.0)
         self.connection.peer = "10.0.0.9:4711"
         self.router = router
         self.replies: list[tuple[int, bytes | str, Mapping[str, str], str, str]] = []
@@ -157,7 +122,7 @@ def to(action: Any, match: RouteMatch | None = None, **more: Any) -> Route:
 
 def make(configuration: RouteConfiguration | None, **settings: bool) -> tuple[Router, Worker]:
     worker = Worker(configuration)
-    return Router(RouterSettings(**settings), worker, "routes", "http.ingress"), worker
+    return Router(RouterSettings(**settings), worker), worker
 
 
 def test_request_goes_to_the_cluster_of_its_route(sent: Sent) -> None:
@@ -167,7 +132,7 @@ def test_request_goes_to_the_cluster_of_its_route(sent: Sent) -> None:
     ((cluster, options),) = sent
     assert (cluster, options.timeout_s) == ("one", 2.5)
     assert list(call.request.headers) == [("x-envoy-expected-rq-timeout-ms", "2500")]
-    assert worker.numbers.counters["http.ingress.rq_total"].value == 1
+    assert worker.fake_stats.values()["http.ingress.rq_total"] == 1
 
 
 def test_first_route_that_matches_wins(sent: Sent) -> None:
@@ -187,7 +152,7 @@ def test_request_without_a_route_is_answered_404() -> None:
     call = Call(router, b"/other")
     assert router.on_request(call) is STOP
     assert call.replies == [(404, b"", {}, "route_not_found", "NR")]
-    assert worker.numbers.counters["http.ingress.no_route"].value == 1
+    assert worker.fake_stats.values()["http.ingress.no_route"] == 1
 
 
 def test_missing_table_is_no_route() -> None:
@@ -208,7 +173,7 @@ def test_unknown_cluster_is_answered_as_the_route_says() -> None:
         call = Call(router, path)
         router.on_request(call)
         assert call.replies == [(status, b"", {}, "cluster_not_found", "NC")]
-    assert worker.numbers.counters["http.ingress.no_cluster"].value == 2
+    assert worker.fake_stats.values()["http.ingress.no_cluster"] == 2
 
 
 def test_direct_response_and_redirect_are_answered_here() -> None:

@@ -54,14 +54,14 @@ def make_options(action: ForwardAction, retry: RetryPolicy | None, host: Virtual
 
 
 class Router(RouterFilter):
-    """``routes`` names the route configuration, ``prefix`` the statistics (``http.ingress``)."""
+    """Made for the chain that ``context`` is of: it names the route configuration and the statistics."""
 
-    def __init__(self, settings: RouterSettings, context: Context, routes: str, prefix: str) -> None:
+    def __init__(self, settings: RouterSettings, context: Context) -> None:
         self._quiet = settings.suppress_envoy_headers
-        self._context = context
         self._configuration = context.route_configuration
         self._cluster = context.cluster
-        self._routes = routes
+        self._routes = routes = context.routes
+        prefix = context.stat_prefix
         counter = context.stats.counter
         self._total = counter(f"{prefix}.rq_total")
         self._no_route = counter(f"{prefix}.no_route")
