@@ -135,7 +135,7 @@ class Http1Client(ClientCodec):
         if end - at > self._limit_bytes:
             return [self._fault(refuse(f"head is longer than {self._limit_bytes} bytes", "headers_too_large"))]
         eol = data.find(b"\r\n", at)
-        block = data[eol + 2 : end]
+        block = data[eol + 2 : end] if eol < end else b""
         try:
             status, reason, old = _STATUS_LINES[data[at:eol]]
             if block == self._block:

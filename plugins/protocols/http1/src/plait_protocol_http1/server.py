@@ -170,7 +170,7 @@ class Http1Server(ServerCodec):
         if end - at > self._limit_bytes:
             return [self._fault(refuse(f"head is longer than {self._limit_bytes} bytes", "headers_too_large", 431))]
         line = data[at:eol]
-        block = data[eol + 2 : end]
+        block = data[eol + 2 : end] if eol < end else b""
         try:
             if line == self._line:
                 start = self._line_parsed
