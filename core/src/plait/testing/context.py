@@ -20,6 +20,7 @@ class FakeStats(Stats):
         self._counters: dict[str, Counter] = {}
         self._gauges: dict[str, Gauge] = {}
         self._histograms: dict[str, Histogram] = {}
+        self._observed: dict[str, Callable[[], int]] = {}
 
     def counter(self, name: str) -> Counter:
         return self._counters.setdefault(name, Counter(name))
@@ -30,10 +31,15 @@ class FakeStats(Stats):
     def histogram(self, name: str) -> Histogram:
         return self._histograms.setdefault(name, Histogram(name))
 
+    def observe(self, name: str, read: Callable[[], int], *, grows: bool) -> None:
+        self._observed[name] = read
+
     def values(self) -> dict[str, int]:
-        """Counters and gauges that are not 0, by name."""
+        """Counters, gauges and what is observed, by name, where it is not 0."""
         found: list[Counter | Gauge] = [*self._counters.values(), *self._gauges.values()]
-        return {one.name: one.value for one in found if one.value}
+        values = {one.name: one.value for one in found}
+        values.update({name: read() for name, read in self._observed.items()})
+        return {name: value for name, value in values.items() if value}
 
 
 class _Call(Timer):

@@ -22,7 +22,8 @@ class FakeStream(Stream):
     """A request that a test made up, and what a filter did with it.
 
     ``replied`` is whether the filter answered by itself (``response`` is that answer), ``reset_reason`` why it gave up
-    (None: it did not). ``forwarded_body`` and ``returned_body`` are the bodies as the filter let them pass.
+    (None: it did not), ``interim`` the informational heads it sent. ``forwarded_body`` and ``returned_body`` are the
+    bodies as the filter let them pass.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class FakeStream(Stream):
         super().__init__(request, Connection(cast("asyncio.Transport", None)), 0.0)
         self.connection.peer, self.connection.peer_ip, self.connection.peer_port = "192.0.2.1:40000", "192.0.2.1", 40000
         self.replied = False
+        self.interim: list[tuple[int, Headers]] = []
         self.reset_reason: str | None = None
         self.forwarded = False
         self.forwarded_body = b""
@@ -95,6 +97,9 @@ class FakeStream(Stream):
     def reset(self, reason: str, *, flag: str = "") -> None:
         self.reset_reason = reason
         self._noted(reason, flag)
+
+    def send_interim(self, status: int, headers: Headers) -> None:
+        self.interim.append((status, headers))
 
     def resume(self) -> None:
         self._resumes += 1
