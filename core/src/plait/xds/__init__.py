@@ -1,30 +1,89 @@
 """The config store, its sources, and the one translation from Envoy's protobufs to the frozen model.
 
-Names are imported when they are first used: workers and the supervisor need ``plait.xds.store`` alone, and neither
-YAML nor protobuf with it.
+What translators of plugins need is here: ``Translator``, ``Where`` and the functions for parts of messages. Names are
+imported when they are first used: the store alone takes neither protobuf nor a YAML parser.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from plait.xds.document import Document, MappingNode, Node, ScalarNode, SequenceNode, read_file
+    from plait.xds.load import load_bootstrap
+    from plait.xds.positions import Position, Positions, Where, did_you_mean
+    from plait.xds.translate.address import address
+    from plait.xds.translate.headers import header_op, header_ops
+    from plait.xds.translate.matchers import header_matcher, query_matcher, string_matcher
+    from plait.xds.translate.route_action import retry_policy
+    from plait.xds.translate.values import (
+        cidr,
+        data_source,
+        duration_s,
+        enum_name,
+        millionths,
+        plain,
+        regex_matcher,
+        runtime_fraction,
+        seconds,
+        substitution,
+        wrapped,
+    )
+    from plait.xds.translator import Translator
 
-__all__ = ["Document", "MappingNode", "Node", "ScalarNode", "SequenceNode", "read_file"]
+__all__ = [
+    "Document",
+    "MappingNode",
+    "Node",
+    "Position",
+    "Positions",
+    "ScalarNode",
+    "SequenceNode",
+    "Translator",
+    "Where",
+    "address",
+    "cidr",
+    "data_source",
+    "did_you_mean",
+    "duration_s",
+    "enum_name",
+    "header_matcher",
+    "header_op",
+    "header_ops",
+    "load_bootstrap",
+    "millionths",
+    "plain",
+    "query_matcher",
+    "read_file",
+    "regex_matcher",
+    "retry_policy",
+    "runtime_fraction",
+    "seconds",
+    "string_matcher",
+    "substitution",
+    "wrapped",
+]
 
 _MODULES = {
-    "Document": "document",
-    "MappingNode": "document",
-    "Node": "document",
-    "ScalarNode": "document",
-    "SequenceNode": "document",
-    "read_file": "document",
-}
+    "document": ("Document", "MappingNode", "Node", "ScalarNode", "SequenceNode", "read_file"),
+    "load": ("load_bootstrap",),
+    "positions": ("Position", "Positions", "Where", "did_you_mean"),
+    "translate.address": ("address",),
+    "translate.headers": ("header_op", "header_ops"),
+    "translate.matchers": ("header_matcher", "query_matcher", "string_matcher"),
+    "translate.route_action": ("retry_policy",),
+    "translate.values": (
+        "cidr", "data_source", "duration_s", "enum_name", "millionths", "plain", "regex_matcher", "runtime_fraction",
+        "seconds", "substitution", "wrapped",
+    ),
+    "translator": ("Translator",),
+}  # fmt: skip
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
+    home = _HOMES.get(name)
+    if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    return getattr(importlib.import_module(f"{__name__}.{home}"), name)

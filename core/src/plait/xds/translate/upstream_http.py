@@ -1,0 +1,82 @@
+"""envoy.extensions.upstreams.http.v3.HttpProtocolOptions: how a cluster is spoken to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from plait.xds import messages
+from plait.xds.positions import Where
+from plait.xds.translate.values import duration_s, wrapped
+
+if TYPE_CHECKING:
+    from plait.xds.translator import Translator
+
+NAME = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_CODECS = {"http_protocol_options": "http1", "http2_protocol_options": "http2", "http3_protocol_options": "http3"}
+_NO_EFFECT = {"upstream_http_protocol_options": "it is about TLS, which the cluster does not speak"}
+
+
+@attrs.frozen
+class UpstreamHttp:
+    """What the model's Cluster has of it."""
+
+    protocol: str = ""
+    options: object = None
+    idle_timeout_s: float = 3600.0
+    max_requests_per_connection: int = 0
+
+    def with_requests(self, limit: int) -> UpstreamHttp:
+        """With the limit of the cluster's own field where this has none."""
+        return self if self.max_requests_per_connection else attrs.evolve(self, max_requests_per_connection=limit)
+
+
+def upstream_http(by_name: Any, where: Where, translator: Translator) -> UpstreamHttp:
+    """A cluster's ``typed_extension_protocol_options``, of which HTTP's are known."""
+    found = UpstreamHttp()
+    for name in sorted(by_name):
+        at = where / name
+        if name != NAME:
+            translator.report(at.error(f"protocol options {name!r} are not supported yet by plait", expected=NAME))
+            continue
+        message = messages.unpack(by_name[name])
+        if message is None or message.DESCRIPTOR.full_name != NAME:
+            raise at.error(f"these options are a {messages.type_name(by_name[name].type_url)}", expected=f"a {NAME}")
+        found = _options(message, at, translator)
+    return found
+
+
+def _options(message: Any, where: Where, translator: Translator) -> UpstreamHttp:
+    kind = message.WhichOneof("upstream_protocol_options")
+    handled = {"common_http_protocol_options", "explicit_http_config", "use_downstream_protocol_config"}
+    translator.only(message, where, handled, _NO_EFFECT)
+    common, at = message.common_http_protocol_options, where / "common_http_protocol_options"
+    known = {"idle_timeout", "max_requests_per_connection", "max_headers_count", "max_response_headers_kb"}
+    translator.only(common, at, handled=known)
+    protocol, options = "", None
+    if kind == "explicit_http_config":
+        inside = where / kind
+        codec = message.explicit_http_config.WhichOneof("protocol_config")
+        if codec is None:
+            raise inside.error("explicit_http_config names no protocol", expected=f"one of {', '.join(_CODECS)}")
+        protocol = _CODECS[codec]
+        more: dict[str, object] = {}
+        if protocol == "http1":
+            more["max_headers_count"] = wrapped(common, "max_headers_count", None)
+            more["max_request_headers_kb"] = wrapped(common, "max_response_headers_kb", None)
+        fields = {codec: getattr(message.explicit_http_config, codec)}
+        options = translator.protocol_options(protocol, inside, fields, **more)
+    elif kind == "use_downstream_protocol_config":
+        inside = where / kind
+        downstream = message.use_downstream_protocol_config
+        translator.only(downstream, inside, handled={"http_protocol_options"})
+        translator.only(downstream.http_protocol_options, inside / "http_protocol_options", handled=())
+    elif kind is None:
+        raise where.error("no protocol is given", expected="explicit_http_config or use_downstream_protocol_config")
+    return UpstreamHttp(
+        protocol,
+        options,
+        duration_s(common, "idle_timeout", at, UpstreamHttp().idle_timeout_s),
+        wrapped(common, "max_requests_per_connection", 0),
+    )
