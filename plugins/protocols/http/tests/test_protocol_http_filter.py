@@ -1,12 +1,13 @@
 """How the connection manager is put together."""
 
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import pytest
 
 from plait import (
     ConfigError,
+    Connection,
     Extension,
     PluginError,
     ProtocolType,
@@ -44,12 +45,19 @@ def unused(*arguments: object) -> Any:
     raise NotImplementedError
 
 
+class Codec:
+    """Remembers the options it was made with."""
+
+    def __init__(self, options: Options | None) -> None:
+        self.options = options
+
+
 def local_response(request: Request, status: int, body: bytes, details: str) -> Response:
     raise NotImplementedError
 
 
 def protocol(name: str) -> ProtocolType:
-    return ProtocolType(name, unused, unused, local_response, options=Options)
+    return ProtocolType(name, cast("Any", Codec), unused, local_response, options=Options)
 
 
 ROUTER = Extension("router", "envoy.filters.http.router")
@@ -76,7 +84,7 @@ def test_settings_reach_the_proxy() -> None:
     settings = HcmSettings(
         "in",
         http_filters=(ROUTER,),
-        codec_options={"http1": {"limit": 7}},
+        codec_options={"http1": Options(7)},
         idle_timeout_s=1.0,
         request_timeout_s=2.0,
         request_headers_timeout_s=3.0,
@@ -89,6 +97,7 @@ def test_settings_reach_the_proxy() -> None:
     assert (limits.idle_timeout_s, limits.request_timeout_s, limits.request_headers_timeout_s) == (1.0, 2.0, 3.0)
     assert (limits.stream_idle_timeout_s, limits.max_connection_duration_s) == (4.0, 5.0)
     assert limits.max_requests_per_connection == 6
+    assert proxy.serve(Connection(cast("Any", None)), proxy.protocols[0]).codec.options == Options(7)
     assert proxy.stats.rq_total.name == "http.in.downstream_rq_total"
 
 
@@ -112,11 +121,6 @@ def test_codec_type_says_which_protocols_are_spoken(
 def test_codec_that_is_not_there_is_named(codec: str, installed: tuple[str, ...]) -> None:
     with pytest.raises(PluginError, match="http2" if codec == "http2" else "http1"):
         make(HcmSettings("in", codec=codec, http_filters=(ROUTER,)), *installed, router=End())
-
-
-def test_options_that_a_codec_does_not_know_are_refused() -> None:
-    with pytest.raises(PluginError, match="do not take the fields given"):
-        make(HcmSettings("in", http_filters=(ROUTER,), codec_options={"http1": {"x": 1}}), "http1", router=End())
 
 
 def test_filters_made_are_given_back_when_the_chain_fails() -> None:

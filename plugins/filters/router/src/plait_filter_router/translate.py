@@ -7,14 +7,11 @@ from typing import Any
 from plait.xds import Translator, Where
 from plait_filter_router.settings import RouterSettings
 
-_KNOWN = frozenset(("suppress_envoy_headers", "dynamic_stats"))
+_HANDLED = frozenset(("suppress_envoy_headers",))
+_NO_EFFECT = {"dynamic_stats": "every cluster has its statistics"}
 
 
 def router(message: Any, where: Where, translator: Translator) -> RouterSettings:
-    """Refuses fields that would change what happens to requests and are not supported."""
-    for field, _ in message.ListFields():
-        if field.name not in _KNOWN:
-            raise (where / field.name).error(
-                f"{field.name} is not supported by the router of this version", hint="remove the field"
-            )
+    """The settings; reports fields that would change what happens to requests and are not supported."""
+    translator.only(message, where, _HANDLED, _NO_EFFECT)
     return RouterSettings(suppress_envoy_headers=message.suppress_envoy_headers)

@@ -5,7 +5,6 @@ The core serves the streams; this puts together what it serves them with.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from plait import Context, PluginError, ProtocolType, StreamFilter
@@ -47,7 +46,7 @@ def http_connection_manager(settings: HcmSettings, context: Context) -> StreamPr
                 max_connection_duration_s=settings.max_connection_duration_s,
                 max_requests_per_connection=settings.max_requests_per_connection,
             ),
-            codec_options=_codec_options(protocols, settings.codec_options),
+            codec_options=settings.codec_options,
             access_logs=[context.build("telemetry", log) for log in settings.access_log],
         )
     except Exception:
@@ -68,16 +67,3 @@ def _protocols(codec: str, context: Context) -> list[ProtocolType]:
             continue
         found.append(protocol)
     return found
-
-
-def _codec_options(protocols: list[ProtocolType], options: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
-    """Each protocol's options as an object of its own class."""
-    made: dict[str, object] = {}
-    for protocol in protocols:
-        fields = options.get(protocol.name)
-        if fields and protocol.options is not None:
-            try:
-                made[protocol.name] = protocol.options(**fields)
-            except TypeError as error:
-                raise PluginError(protocol.name, f"its options do not take the fields given: {error}") from error
-    return made

@@ -46,7 +46,7 @@ class EdgeSettings:
 class HcmSettings:
     """``codec`` is auto, http1 or http2; ``routes`` names the route configuration; times are seconds, 0 for no limit.
 
-    ``codec_options`` has for each protocol the fields of that protocol's own options class.
+    ``codec_options`` has for each protocol an object of its own options class, where it is not the default one.
     """
 
     stat_prefix: str
@@ -55,7 +55,7 @@ class HcmSettings:
     http_filters: tuple[Extension, ...] = ()
     access_log: tuple[Extension, ...] = ()
     edge: EdgeSettings = EdgeSettings()
-    codec_options: Mapping[str, Mapping[str, object]] = attrs.field(factory=dict, hash=False)
+    codec_options: Mapping[str, object] = attrs.field(factory=dict, hash=False)
     idle_timeout_s: float = 3600.0
     stream_idle_timeout_s: float = 300.0
     request_timeout_s: float = 0.0

@@ -1,61 +1,54 @@
-"""From Envoy's HttpConnectionManager to ``HcmSettings``; runs where configuration is read, never in a worker.
-
-A field that is set is taken over, or makes no difference here (``_NO_DIFFERENCE`` says why), or is refused: nothing is
-dropped in silence.
-"""
+"""From Envoy's HttpConnectionManager to ``HcmSettings``; runs where configuration is read, never in a worker."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
-from plait.xds import Translator, Where, seconds
+from plait import ConfigError
+from plait.xds import Translator, Where, cidr, duration_s, enum_name, wrapped
 from plait_protocol_http.settings import EdgeSettings, HcmSettings
 
-_TAKEN = frozenset(
+_HANDLED = frozenset(
     (
-        "codec_type",
-        "stat_prefix",
-        "rds",
-        "route_config",
-        "http_filters",
-        "common_http_protocol_options",
-        "http_protocol_options",
-        "http2_protocol_options",
-        "server_name",
-        "server_header_transformation",
-        "max_request_headers_kb",
-        "stream_idle_timeout",
-        "request_timeout",
-        "request_headers_timeout",
         "access_log",
-        "use_remote_address",
-        "xff_num_trusted_hops",
-        "internal_address_config",
-        "skip_xff_append",
-        "via",
-        "generate_request_id",
-        "preserve_external_request_id",
         "always_set_request_id_in_response",
-        "forward_client_cert_details",
-        "proxy_100_continue",
-        "upgrade_configs",
-        "normalize_path",
-        "merge_slashes",
-        "path_with_escaped_slashes_action",
-        "request_id_extension",
-        "strip_matching_host_port",
-        "strip_any_host_port",
-        "strip_trailing_host_dot",
         "append_x_forwarded_port",
+        "codec_type",
+        "common_http_protocol_options",
+        "forward_client_cert_details",
+        "generate_request_id",
+        "http2_protocol_options",
+        "http_filters",
+        "http_protocol_options",
+        "internal_address_config",
+        "max_request_headers_kb",
+        "merge_slashes",
+        "normalize_path",
+        "path_with_escaped_slashes_action",
+        "preserve_external_request_id",
+        "proxy_100_continue",
+        "request_headers_timeout",
+        "request_id_extension",
+        "request_timeout",
+        "route_config",
+        "server_header_transformation",
+        "server_name",
+        "skip_xff_append",
+        "stat_prefix",
+        "stream_idle_timeout",
+        "strip_any_host_port",
+        "strip_matching_host_port",
+        "strip_trailing_host_dot",
+        "upgrade_configs",
+        "use_remote_address",
+        "via",
+        "xff_num_trusted_hops",
     )
 )
-_NO_DIFFERENCE = frozenset(
-    (
-        "drain_timeout",  # between the first and the last GOAWAY of HTTP/2: HTTP/1 connections end with their request
-        "http3_protocol_options",  # HTTP/3 itself is refused
-    )
-)
+_NO_EFFECT = {
+    "drain_timeout": "it is about the last requests on an HTTP/2 connection, and connections here end with theirs",
+    "http3_protocol_options": "HTTP/3 is not spoken",
+}
 _COMMON = frozenset(
     (
         "idle_timeout",
@@ -65,162 +58,115 @@ _COMMON = frozenset(
         "max_requests_per_connection",
     )
 )
-_HTTP1 = ("allow_absolute_url", "accept_http_10", "default_host_for_http_10", "enable_trailers", "allow_chunked_length")
-_HTTP1_NO_DIFFERENCE = frozenset(("use_balsa_parser", "allow_custom_methods"))  # one parser, which takes any method
-_CODECS = {0: "auto", 1: "http1", 2: "http2"}
-_SERVER = {0: "overwrite", 1: "append_if_absent", 2: "pass_through"}
-_SLASHES = {
-    0: "keep_unchanged",  # IMPLEMENTATION_SPECIFIC_DEFAULT, which is this for Envoy too
-    1: "keep_unchanged",
-    2: "reject_request",
-    3: "unescape_and_redirect",
-    4: "unescape_and_forward",
-}
-_UNDERSCORES = {0: "allow", 1: "reject_request", 2: "drop_header"}
-_SANITIZE, _ALWAYS_FORWARD_ONLY = 0, 4
+_CODECS = ("auto", "http1", "http2")
 _UUID = "envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig"
 
 
 def http_connection_manager(message: Any, where: Where, translator: Translator) -> HcmSettings:
-    """Raises ConfigError for what is contradictory or not supported."""
-    _refuse_others(message, where, _TAKEN | _NO_DIFFERENCE)
-    if message.codec_type not in _CODECS:
-        raise (where / "codec_type").error("HTTP/3 is not supported", expected="AUTO, HTTP1 or HTTP2")
-    common = message.common_http_protocol_options
-    common_where = where / "common_http_protocol_options"
-    _refuse_others(common, common_where, _COMMON)
-    if not message.http_filters:
-        raise (where / "http_filters").error("there are no filters", expected="at least envoy.filters.http.router")
+    """The settings; raises or reports ConfigError for what is contradictory or not supported."""
+    translator.only(message, where, _HANDLED, _NO_EFFECT)
+    common, common_where = message.common_http_protocol_options, where / "common_http_protocol_options"
+    translator.only(common, common_where, _COMMON)
+    if not message.stat_prefix:
+        translator.report((where / "stat_prefix").error("stat_prefix is empty", "a name for its statistics"))
+    codec = enum_name(message, "codec_type")
+    if codec not in _CODECS:
+        raise (where / "codec_type").error(f"codec_type {codec.upper()} is not supported", "AUTO, HTTP1 or HTTP2")
     return HcmSettings(
         stat_prefix=message.stat_prefix,
         routes=_routes(message, where, translator),
-        codec=_CODECS[message.codec_type],
-        http_filters=tuple(
-            _http_filter(one, where / "http_filters" / place, translator)
-            for place, one in enumerate(message.http_filters)
-        ),
-        access_log=tuple(translator.access_logs(message.access_log, where / "access_log")),
-        edge=_edge(message, where),
-        codec_options={
-            "http1": {**_limits(message), **_http1(message.http_protocol_options, where / "http_protocol_options")},
-            "http2": {**_limits(message), **_http2(message.http2_protocol_options, where / "http2_protocol_options")},
-        },
-        idle_timeout_s=_duration(common, "idle_timeout", 3600.0),
-        stream_idle_timeout_s=_duration(message, "stream_idle_timeout", 300.0),
-        request_timeout_s=_duration(message, "request_timeout", 0.0),
-        request_headers_timeout_s=_duration(message, "request_headers_timeout", 0.0),
-        max_connection_duration_s=_duration(common, "max_connection_duration", 0.0),
-        max_requests_per_connection=common.max_requests_per_connection.value,
+        codec=codec,
+        http_filters=translator.http_filters(message.http_filters, where / "http_filters"),
+        access_log=translator.access_logs(message.access_log, where / "access_log"),
+        edge=_edge(message, where, translator),
+        codec_options=_codec_options(codec, message, where, translator),
+        idle_timeout_s=duration_s(common, "idle_timeout", common_where, 3600.0),
+        stream_idle_timeout_s=duration_s(message, "stream_idle_timeout", where, 300.0),
+        request_timeout_s=duration_s(message, "request_timeout", where),
+        request_headers_timeout_s=duration_s(message, "request_headers_timeout", where),
+        max_connection_duration_s=duration_s(common, "max_connection_duration", common_where),
+        max_requests_per_connection=wrapped(common, "max_requests_per_connection", 0),
     )
 
 
-def _refuse_others(message: Any, where: Where, known: Iterable[str]) -> None:
-    for field, _ in message.ListFields():
-        if field.name not in known:
-            raise (where / field.name).error(
-                f"{field.name} is not supported by http_connection_manager of this version", hint="remove the field"
-            )
-
-
-def _duration(message: Any, field: str, default: float) -> float:
-    return seconds(getattr(message, field)) if message.HasField(field) else default
-
-
 def _routes(message: Any, where: Where, translator: Translator) -> str:
-    specifier = message.WhichOneof("route_specifier")
-    if specifier == "rds":
-        name: str = message.rds.route_config_name
-        if not name:
-            raise (where / "rds" / "route_config_name").error("route_config_name is empty", expected="a name")
-        return name
-    if specifier == "route_config":
-        place = where / "route_config"
-        added: str = translator.add_route_configuration(translator.route_configuration(message.route_config, place))
-        return added
-    raise where.error("there are no routes", expected="route_config or rds")
+    """Make the routes a resource of their own, so that changing one does not replace the listener."""
+    if message.WhichOneof("route_specifier") != "route_config":
+        raise where.error("the connection manager has no routes of its own", expected="route_config")
+    return translator.add_route_configuration(
+        translator.route_configuration(message.route_config, where / "route_config")
+    )
 
 
-def _http_filter(one: Any, where: Where, translator: Translator) -> Any:
-    if one.disabled:
-        raise (where / "disabled").error("filters that routes switch on are not supported", hint="remove the filter")
-    if one.WhichOneof("config_type") == "config_discovery":
-        raise (where / "config_discovery").error("extension discovery is not supported", hint="use typed_config")
-    return translator.extension("filters", one.name, one.typed_config, where / "typed_config")
-
-
-def _limits(message: Any) -> dict[str, object]:
-    limits: dict[str, object] = {}
-    if message.HasField("max_request_headers_kb"):
-        limits["max_request_headers_kb"] = message.max_request_headers_kb.value
-    if message.common_http_protocol_options.HasField("max_headers_count"):
-        limits["max_headers_count"] = message.common_http_protocol_options.max_headers_count.value
-    return limits
-
-
-def _http1(options: Any, where: Where) -> dict[str, object]:
-    _refuse_others(options, where, {*_HTTP1, *_HTTP1_NO_DIFFERENCE})
+def _codec_options(codec: str, message: Any, where: Where, translator: Translator) -> dict[str, object]:
+    """What each codec that may be spoken is told, as an object of its own options class."""
+    limits = {
+        "max_request_headers_kb": wrapped(message, "max_request_headers_kb", None),
+        "max_headers_count": wrapped(message.common_http_protocol_options, "max_headers_count", None),
+    }
     made: dict[str, object] = {}
-    for field, value in options.ListFields():
-        if field.name in _HTTP1:
-            made[field.name] = value.value if field.message_type is not None else value
+    for protocol, field in (("http1", "http_protocol_options"), ("http2", "http2_protocol_options")):
+        if codec not in ("auto", protocol):
+            continue
+        try:
+            translator.protocol(protocol, where / "codec_type")
+        except ConfigError:
+            if codec == protocol or protocol == "http1":
+                raise
+            if getattr(message, field).ListFields():
+                translator.warn(where / field, f"field {field!r} has no effect: no plugin here speaks {protocol}")
+            continue
+        options = translator.protocol_options(protocol, where, {field: getattr(message, field)}, **limits)
+        if options is not None:
+            made[protocol] = options
     return made
 
 
-def _http2(options: Any, where: Where) -> dict[str, object]:
-    """Numbers and truth values under their own names, for the options class of the HTTP/2 codec."""
-    made: dict[str, object] = {}
-    for field, value in options.ListFields():
-        wrapped = field.message_type is not None and field.message_type.full_name.startswith("google.protobuf.")
-        if field.message_type is not None and (not wrapped or not hasattr(value, "value")):
-            raise (where / field.name).error(f"{field.name} is not supported", hint="remove the field")
-        made[field.name] = value.value if wrapped else value
-    return made
-
-
-def _edge(message: Any, where: Where) -> EdgeSettings:
-    if message.forward_client_cert_details not in (_SANITIZE, _ALWAYS_FORWARD_ONLY):
-        raise (where / "forward_client_cert_details").error(
-            "client certificates are not known to this version", expected="SANITIZE or ALWAYS_FORWARD_ONLY"
+def _edge(message: Any, where: Where, translator: Translator) -> EdgeSettings:
+    certificates = enum_name(message, "forward_client_cert_details")
+    if certificates not in ("sanitize", "always_forward_only"):
+        translator.report(
+            (where / "forward_client_cert_details").error(
+                f"{certificates.upper()} is not supported yet by plait", expected="SANITIZE or ALWAYS_FORWARD_ONLY"
+            )
         )
-    if message.HasField("request_id_extension"):
-        kind = message.request_id_extension.typed_config.type_url.rpartition("/")[2]
-        if kind != _UUID:
-            raise (where / "request_id_extension").error(f"request ids of {kind} are not supported", expected=_UUID)
+    request_id = message.request_id_extension.typed_config.type_url.rpartition("/")[2]
+    if request_id not in ("", _UUID):
+        translator.report((where / "request_id_extension").error(f"request ids of {request_id}", expected=_UUID))
+    slashes = enum_name(message, "path_with_escaped_slashes_action")
     internal = message.internal_address_config
-    defaults = EdgeSettings()
+    ranges = where / "internal_address_config" / "cidr_ranges"
     return EdgeSettings(
         use_remote_address=message.use_remote_address.value,
         xff_num_trusted_hops=message.xff_num_trusted_hops,
         skip_xff_append=message.skip_xff_append,
         append_x_forwarded_port=message.append_x_forwarded_port,
-        internal_ranges=tuple(f"{one.address_prefix}/{one.prefix_len.value}" for one in internal.cidr_ranges),
+        internal_ranges=tuple(cidr(one, ranges / index) for index, one in enumerate(internal.cidr_ranges)),
         internal_unix_sockets=internal.unix_sockets,
-        forward_client_cert=message.forward_client_cert_details == _ALWAYS_FORWARD_ONLY,
+        forward_client_cert=certificates == "always_forward_only",
         via=message.via,
-        generate_request_id=not message.HasField("generate_request_id") or message.generate_request_id.value,
+        generate_request_id=wrapped(message, "generate_request_id", True),
         preserve_external_request_id=message.preserve_external_request_id,
         always_set_request_id_in_response=message.always_set_request_id_in_response,
-        server_name=message.server_name or defaults.server_name,
-        server_header=_SERVER[message.server_header_transformation],
+        server_name=message.server_name or EdgeSettings().server_name,
+        server_header=enum_name(message, "server_header_transformation"),
         normalize_path=message.normalize_path.value,
         merge_slashes=message.merge_slashes,
-        escaped_slashes=_SLASHES[message.path_with_escaped_slashes_action],
+        # Envoy's own default is to keep them too
+        escaped_slashes="keep_unchanged" if slashes == "implementation_specific_default" else slashes,
         strip_matching_host_port=message.strip_matching_host_port,
         strip_any_host_port=message.strip_any_host_port,
         strip_trailing_host_dot=message.strip_trailing_host_dot,
-        underscores=_UNDERSCORES[message.common_http_protocol_options.headers_with_underscores_action],
-        upgrades=_upgrades(message, where),
+        underscores=enum_name(message.common_http_protocol_options, "headers_with_underscores_action"),
+        upgrades=_upgrades(message, where, translator),
         proxy_100_continue=message.proxy_100_continue,
     )
 
 
-def _upgrades(message: Any, where: Where) -> tuple[str, ...]:
+def _upgrades(message: Any, where: Where, translator: Translator) -> tuple[str, ...]:
     names: list[str] = []
-    for place, one in enumerate(message.upgrade_configs):
-        if one.filters:
-            raise (where / "upgrade_configs" / place / "filters").error(
-                "filters of their own for upgrades are not supported", hint="remove the field"
-            )
-        if not one.HasField("enabled") or one.enabled.value:
+    for index, one in enumerate(message.upgrade_configs):
+        translator.only(one, where / "upgrade_configs" / index, {"upgrade_type", "enabled"})
+        if wrapped(one, "enabled", True):
             names.append(one.upgrade_type.lower())
     return tuple(names)
