@@ -44,6 +44,7 @@ def load(options: RunOptions) -> Loaded:
     from importlib.metadata import version
 
     from plait.plugins import Catalogue, discover
+    from plait.stream import compile_format
     from plait.xds import load_bootstrap
 
     plugins = (discover(), options.plugins, options.no_plugins)
@@ -54,6 +55,7 @@ def load(options: RunOptions) -> Loaded:
         catalogue,
         service_cluster=options.service_cluster,
         service_node=options.service_node,
+        check_format=compile_format,
     )
     asyncio.run(_provision(bootstrap, catalogue))
     return Loaded(bootstrap, plugins, version("plait"))

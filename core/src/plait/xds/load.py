@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,23 @@ OVERLAY = "--config-yaml"
 
 
 def load_bootstrap(
-    path: str, text: str, catalogue: Catalogue, *, service_cluster: str = "", service_node: str = ""
+    path: str,
+    text: str,
+    catalogue: Catalogue,
+    *,
+    service_cluster: str = "",
+    service_node: str = "",
+    check_format: Callable[[str], object] = str,
 ) -> Bootstrap:
     """The configuration in the file ``path`` ("" for none), with the YAML ``text`` laid over it as Envoy does.
 
-    ``service_cluster`` and ``service_node`` replace what the node says of itself. Raises ``ConfigErrors`` with all that
-    is wrong, first with the text (syntax, fields, types), and once it can be read with what it says; ``PluginError``
-    for a plugin that is there and cannot be used.
+    ``service_cluster`` and ``service_node`` replace what the node says of itself; ``check_format`` raises ConfigError
+    for a header's value that is no format string. Raises ``ConfigErrors`` with all that is wrong, first with the text
+    (syntax, fields, types), and once it can be read with what it says; ``PluginError`` for a plugin that is there and
+    cannot be used.
     """
     parsed = _read(path, text)
-    translator = Translator(catalogue)
+    translator = Translator(catalogue, check_format)
     with translator.collect():
         made = bootstrap(
             parsed.message, parsed.where, translator, service_cluster=service_cluster, service_node=service_node

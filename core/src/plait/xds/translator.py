@@ -8,7 +8,7 @@ so that one broken thing does not hide what is wrong with the others. ``raise_al
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -45,10 +45,11 @@ class Collecting:
 
 
 class Translator:
-    """See the module. ``catalogue`` says which plugins there are."""
+    """See the module. ``catalogue`` says which plugins there are, ``check_format`` raises for bad format strings."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    def __init__(self, catalogue: Catalogue, check_format: Callable[[str], object] = str) -> None:
         self.catalogue = catalogue
+        self.check_format = check_format
         self.errors: list[ConfigError] = []
         self.routes: list[RouteConfiguration] = []
         self._cluster_references: list[tuple[str, Where]] = []

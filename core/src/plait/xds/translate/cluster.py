@@ -52,6 +52,10 @@ def cluster(message: Any, where: Where, translator: Translator) -> Cluster:
     kind = _type(message, where)
     policy, choices = _policy(message, where, translator)
     http = _http(message, where, translator)
+    limit = wrapped(message, "per_connection_buffer_limit_bytes", 1 << 20)
+    if limit < 1:
+        at = where / "per_connection_buffer_limit_bytes"
+        translator.report(at.error(f"per_connection_buffer_limit_bytes is {limit}", expected="at least 1"))
     return Cluster(
         name=message.name,
         type=kind,
@@ -64,7 +68,7 @@ def cluster(message: Any, where: Where, translator: Translator) -> Cluster:
         dns_lookup_family=_family(message, where),
         eds_service_name=_eds(message, kind, where, translator),
         max_requests_per_connection=http.max_requests_per_connection,
-        per_connection_buffer_limit_bytes=wrapped(message, "per_connection_buffer_limit_bytes", 1 << 20),
+        per_connection_buffer_limit_bytes=limit,
         idle_timeout_s=http.idle_timeout_s,
         protocol=http.protocol,
         protocol_options=http.options,

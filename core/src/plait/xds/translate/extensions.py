@@ -206,8 +206,8 @@ def _call(translate: str, argument: Any, where: Where, translator: Translator, p
 
 
 def _at(error: ConfigError, where: Where) -> ConfigError:
-    """The error with its place, if it did not know it: its path leads from ``where``."""
-    if error.line or error.file:
+    """The error with its place, if it did not know it: its path then leads from ``where``."""
+    if error.line or error.file or (where.path and error.path[: len(where.path)] == where.path):
         return error
     for step in error.path:
         where = where / step
@@ -243,8 +243,17 @@ def route_settings(name: str, packed: Any, where: Where, translator: Translator)
             registered = None
         if registered is None or settings.key != registered.route_proto:
             raise
+    if registered.terminal and not (registered.route_proto or registered.route_translate):
+        raise where.error(f"{registered.name!r} has no settings on routes", hint="remove them")
+    if settings.message is not None and _other_filter(catalogue, name, registered):
+        raise where.error(f"typed_config is a {settings.key}", expected=f"settings of {name!r}")
     proto = str(registered.route_proto or registered.proto)
     translate = str(registered.route_translate or registered.translate)
     if settings.message is not None and settings.key == registered.proto and registered.route_proto:
         raise where.error(f"typed_config is a {settings.key}", expected=f"a {registered.route_proto} on a route")
     return settings_of(registered, proto, translate, plugin, settings, translator)
+
+
+def _other_filter(catalogue: Catalogue, name: str, registered: Any) -> bool:
+    """Whether ``name`` is that of another registered filter; it may be any name that a chain gives its filter."""
+    return name != registered.name and name in catalogue.registered(FilterType)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from plait.api.config import Address, Extension, FilterChain, Listener
+from plait.api.config import Address, Extension, FilterChain, FilterChainMatch, Listener
 from plait.api.extension import ListenerFilterType, NetworkFilterType, UdpFilterType
 from plait.xds.positions import Where
 from plait.xds.translate.address import address
@@ -133,12 +133,12 @@ def _default_chain(message: Any, where: Where, translator: Translator) -> Filter
     if not message.HasField("default_filter_chain"):
         return None
     at = where / "default_filter_chain"
+    made: FilterChain | None = None
     if message.default_filter_chain.HasField("filter_chain_match"):
-        what = "the default filter chain has a match"
-        translator.report((at / "filter_chain_match").error(what, expected="none: it takes what no other does"))
+        translator.warn(at / "filter_chain_match", "the match of the default filter chain has no effect")
     with translator.collect():
-        return _chain(message.default_filter_chain, at, translator)
-    return None
+        made = attrs.evolve(_chain(message.default_filter_chain, at, translator), match=FilterChainMatch())
+    return made
 
 
 def _chain(message: Any, where: Where, translator: Translator) -> FilterChain:

@@ -60,7 +60,7 @@ def route_configuration(message: Any, where: Where, translator: Translator) -> R
         return RouteConfiguration(
             name=message.name,
             virtual_hosts=tuple(hosts),
-            headers=header_ops(message, where),
+            headers=header_ops(message, where, translator.check_format),
             filter_settings=translator.filter_settings(
                 message.typed_per_filter_config, where / "typed_per_filter_config"
             ),
@@ -97,9 +97,7 @@ def _virtual_host(
         translator.report(where.error("the virtual host has no domains", expected='at least one, such as "*"'))
     for index, domain in enumerate(message.domains):
         if not domain or "*" in domain[1:-1] or (len(domain) > 1 and domain[0] == domain[-1] == "*"):
-            at = where / "domains" / index
-            what = f"domain {domain!r} is no domain to match"
-            translator.report(at.error(what, expected="a name, '*' and its end, its beginning and '*', or '*'"))
+            translator.warn(where / "domains" / index, f"domain {domain!r} is compared as it is, with no wildcard")
     routes: list[Route] = []
     for index, one in enumerate(message.routes):
         with translator.collect():
@@ -109,7 +107,7 @@ def _virtual_host(
         name=message.name,
         domains=tuple(message.domains),
         routes=tuple(routes),
-        headers=header_ops(message, where),
+        headers=header_ops(message, where, translator.check_format),
         retry=retry_policy(message, where, translator),
         require_tls="" if tls == "none" else tls,
         filter_settings=translator.filter_settings(message.typed_per_filter_config, where / "typed_per_filter_config"),
@@ -140,7 +138,7 @@ def _route(message: Any, where: Where, translator: Translator, check_clusters: b
         match=match,
         action=action,
         name=message.name,
-        headers=header_ops(message, where),
+        headers=header_ops(message, where, translator.check_format),
         filter_settings=translator.filter_settings(message.typed_per_filter_config, where / "typed_per_filter_config"),
         metadata=_metadata(message.metadata, where / "metadata", translator),
     )

@@ -89,30 +89,29 @@ def forward(message: Any, where: Where, translator: Translator, check_clusters: 
             _mirror(one, where / "request_mirror_policies" / index, translator, check_clusters)
             for index, one in enumerate(message.request_mirror_policies)
         ),
-        hash_policies=tuple(
-            _hash(one, where / "hash_policy" / index, translator) for index, one in enumerate(message.hash_policy)
-        ),
+        hash_policies=_hashes(message.hash_policy, where / "hash_policy", translator),
     )
 
 
 def _weighted(message: Any, where: Where, translator: Translator, check_clusters: bool) -> tuple[WeightedCluster, ...]:
-    translator.only(message, where, handled={"clusters", "total_weight"})
+    translator.only(message, where, {"clusters"}, {"total_weight": "the shares are of the sum of the weights"})
     shares: list[WeightedCluster] = []
     for index, one in enumerate(message.clusters):
         at = where / "clusters" / index
         translator.only(one, at, _SHARE)
         if not one.name:
             raise at.error("the weighted cluster has no name", expected="the name of a cluster")
+        if not one.HasField("weight"):
+            raise at.error("the weighted cluster has no weight", expected="weight: 0 or more")
         if check_clusters:
             translator.cluster_reference(one.name, at / "name")
         settings = translator.filter_settings(one.typed_per_filter_config, at / "typed_per_filter_config")
-        shares.append(WeightedCluster(one.name, wrapped(one, "weight", 0), header_ops(one, at), settings))
+        shares.append(
+            WeightedCluster(one.name, one.weight.value, header_ops(one, at, translator.check_format), settings)
+        )
     total = sum(share.weight for share in shares)
     if not 0 < total <= _WEIGHTS:
         raise (where / "clusters").error(f"the sum of the weights is {total}", expected=f"1 to {_WEIGHTS}")
-    if message.HasField("total_weight") and message.total_weight.value != total:
-        what = f"total_weight is {message.total_weight.value}, and the sum of the weights {total}"
-        raise (where / "total_weight").error(what, hint="leave it out")
     return tuple(shares)
 
 
@@ -183,7 +182,12 @@ def _mirror(message: Any, where: Where, translator: Translator, check_clusters: 
     return MirrorPolicy(message.cluster, fraction)
 
 
-def _hash(message: Any, where: Where, translator: Translator) -> HashPolicy:
+def _hashes(messages: Any, where: Where, translator: Translator) -> tuple[HashPolicy, ...]:
+    found = (_hash(message, where / index, translator) for index, message in enumerate(messages))
+    return tuple(policy for policy in found if policy is not None)
+
+
+def _hash(message: Any, where: Where, translator: Translator) -> HashPolicy | None:
     kind = message.WhichOneof("policy_specifier")
     terminal = message.terminal
     if kind == "header":
@@ -195,8 +199,8 @@ def _hash(message: Any, where: Where, translator: Translator) -> HashPolicy:
         return HashPolicy(kind, cookie.name, terminal, seconds(cookie.ttl))
     if kind == "query_parameter":
         return HashPolicy(kind, message.query_parameter.name, terminal)
-    if kind == "connection_properties" and message.connection_properties.source_ip:
-        return HashPolicy("source_ip", "", terminal)
+    if kind == "connection_properties":
+        return HashPolicy("source_ip", "", terminal) if message.connection_properties.source_ip else None
     if kind == "filter_state":
         raise (where / kind).error(f"field {kind!r} is not supported yet by plait")
     raise where.error("the hash policy is empty", "one of header, cookie, query_parameter, connection_properties")
