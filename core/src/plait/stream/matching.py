@@ -1,8 +1,8 @@
 """String and header matchers of the configuration, compiled to plain calls over bytes.
 
-What they match is what Envoy matches: a header sent several times is one value joined with ``,``; a matcher of values
-is false for a header that is missing, inverted or not, unless the missing header counts as empty. Regular expressions
-are RE2's and must match the whole value. This module does not know routes: ``filters/router`` and others build on it.
+What they match is what Envoy 1.40 was seen to match: of a header sent several times one value is enough (inverted: none
+may match); a matcher of values is false for a header that is missing, inverted or not, unless that counts as empty.
+Regular expressions are RE2's and must match the whole value. Routes (``filters/router``) build on this.
 """
 
 from __future__ import annotations
@@ -57,7 +57,16 @@ def compile_header(matcher: HeaderMatcher) -> MatchHeaders:
     """A call that says whether headers match; raises ``ConfigError`` as ``compile_string`` does."""
     name = matcher.name.lower().encode("latin-1")
     test = _value_test(matcher)
-    return lambda headers: test(_joined(headers, name))
+    combine = all if matcher.invert else any
+
+    def match(headers: Headers) -> bool:
+        value = headers.find(name)
+        if value is None:
+            return test(None)
+        values = headers.find_all(name)
+        return test(value) if len(values) == 1 else combine(test(one) for one in values)
+
+    return match
 
 
 def compile_headers(matchers: tuple[HeaderMatcher, ...]) -> MatchHeaders:
@@ -105,8 +114,8 @@ def _request_test(matcher: HeaderMatcher) -> MatchRequest:
         return lambda request: test(request.raw_authority or None)
     if name == ":scheme":
         return lambda request: test(request.raw_scheme or None)
-    key = name.encode("latin-1")
-    return lambda request: test(_joined(request.headers, key))
+    match = compile_header(matcher)
+    return lambda request: match(request.headers)
 
 
 def _value_test(matcher: HeaderMatcher) -> Callable[[bytes | None], bool]:
@@ -121,14 +130,6 @@ def _value_test(matcher: HeaderMatcher) -> Callable[[bytes | None], bool]:
         return lambda value: value is not None and test(value)
     empty = test(b"") != invert if missing_as_empty else False
     return lambda value: empty if value is None else test(value) != invert
-
-
-def _joined(headers: Headers, name: bytes) -> bytes | None:
-    value = headers.find(name)
-    if value is None:
-        return None
-    values = headers.find_all(name)
-    return value if len(values) == 1 else b",".join(values)
 
 
 def _in_range(bounds: tuple[int, int]) -> MatchBytes:

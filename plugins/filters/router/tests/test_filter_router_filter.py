@@ -266,7 +266,7 @@ def test_values_are_filled_in_and_removal_comes_first(sent: Sent) -> None:
     assert call.request.headers.get("x-path") == "/old", "headers are filled in before the path is rewritten"
 
 
-def test_rewritten_path_leaves_the_original_in_a_header(sent: Sent) -> None:
+def test_what_was_rewritten_is_left_in_headers(sent: Sent) -> None:
     action = ForwardAction(cluster="one", regex_rewrite=RegexRewrite("^/a", "/b"), host_rewrite="b.example")
     for quiet in (False, True):
         router, _ = make(table(to(action)), suppress_envoy_headers=quiet)
@@ -274,6 +274,7 @@ def test_rewritten_path_leaves_the_original_in_a_header(sent: Sent) -> None:
         router.on_request(call)
         assert (call.request.path, call.request.authority) == ("/b?q=1", "b.example")
         assert call.request.headers.get("x-envoy-original-path") == (None if quiet else "/a?q=1")
+        assert call.request.headers.get("x-envoy-original-host") == (None if quiet else "a.example")
 
 
 def test_response_headers_of_the_route_and_the_upstream_s_time(sent: Sent) -> None:

@@ -143,7 +143,7 @@ def test_callers_from_outside_cannot_steer_the_router() -> None:
         "x_envoy_max_retries": "9",
         "x_envoy_upstream_rq_timeout_ms": "1",
         "x_forwarded_client_cert": "By=x",
-        "x_envoy_original_path": "/x",
+        "x_envoy_retry_on": "5xx",
     }
     call = Call(b"/", b"a.example", b"GET", **fields)
     edge(generate_request_id=False).on_request(call)
@@ -202,6 +202,22 @@ def test_path_is_normalized_refused_or_redirected() -> None:
     call = Call(b"/a%2fb")
     edge(escaped_slashes="unescape_and_redirect").on_request(call)
     assert call.replies == [(307, {"location": "/a/b"}, "path_normalization_failed")]
+
+
+def test_path_with_a_fragment_is_refused() -> None:
+    call = Call(b"/a#b")
+    assert edge().on_request(call) is STOP
+    assert call.replies == [(400, {}, "path_normalization_failed")]
+
+
+def test_clients_cannot_say_what_was_rewritten() -> None:
+    call = Call(x_envoy_original_path="/x")
+    edge(use_remote_address=True, skip_xff_append=True, generate_request_id=False).on_request(call)
+    assert call.headers == {"x-forwarded-proto": "http", "x-envoy-external-address": "10.0.0.9"}
+
+
+def test_connect_without_a_route_is_left_to_the_router() -> None:
+    assert edge().on_request(Call(method=b"CONNECT")) is CONTINUE
 
 
 def test_upgrade_needs_permission() -> None:

@@ -28,7 +28,6 @@ def normalization(**settings: bool | str) -> Normalize:
         (b"/a//b", b"/a//b"),
         (b"/a..b/.c", b"/a..b/.c"),
         (b"/a/../b?x=/../y", b"/b?x=/../y"),
-        (b"/a#b", b"/a"),
         (b"*", b"*"),
         (b"", b""),
     ],

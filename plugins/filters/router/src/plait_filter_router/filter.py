@@ -28,7 +28,7 @@ from plait.stream import ForwardOptions, forward
 from plait_filter_router.headerops import Operation
 from plait_filter_router.overrides import HEADERS, overridden
 from plait_filter_router.plan import Plan, PlannedRoute
-from plait_filter_router.rewrite import ORIGINAL_PATH
+from plait_filter_router.rewrite import ORIGINAL_HOST, ORIGINAL_PATH
 from plait_filter_router.settings import RouterSettings
 from plait_filter_router.table import RouteTable
 
@@ -172,7 +172,10 @@ class Router(RouterFilter):
 
     def _rewrite(self, request: Request, plan: Plan) -> None:
         if plan.rewrite_host is not None:
+            host = request.raw_authority
             plan.rewrite_host(request)
+            if host != request.raw_authority and not self._quiet:
+                request.headers.put(ORIGINAL_HOST, host)
         if plan.rewrite_path is not None:
             path = plan.rewrite_path(request.raw_path)
             if path != request.raw_path:

@@ -14,6 +14,7 @@ PathRewrite = Callable[[bytes], bytes]
 """From a path with its query to the one that takes its place."""
 
 ORIGINAL_PATH = b"x-envoy-original-path"
+ORIGINAL_HOST = b"x-envoy-original-host"
 
 
 def compile_path_rewrite(

@@ -41,7 +41,6 @@ _NOT_FROM_OUTSIDE = (
     b"x-envoy-expected-rq-timeout-ms",
     b"x-envoy-force-trace",
     b"x-envoy-ip-tags",
-    b"x-envoy-original-path",
     b"x-envoy-original-url",
     b"x-envoy-hedge-on-per-try-timeout",
 )
@@ -49,6 +48,8 @@ _NOT_FROM_CLIENTS = (
     b"x-envoy-decorator-operation",
     b"x-envoy-downstream-service-cluster",
     b"x-envoy-downstream-service-node",
+    b"x-envoy-original-path",
+    b"x-envoy-original-host",
 )
 _OUTSIDE = frozenset(_NOT_FROM_OUTSIDE)
 _NOTABLE = frozenset(
@@ -114,6 +115,8 @@ class HttpEdge(StreamFilter):
         request = stream.request
         headers = request.headers
         scheme = b"https" if stream.connection.transport_protocol == "tls" else b"http"
+        if b"#" in request.raw_path:  # never sent on the wire (RFC 9110, 7.1): what is behind it would go around rules
+            return stream.reply(400, details="path_normalization_failed")
         if self._plain and not request.upgrade and not headers.has_any(_NOTABLE) and request.raw_method != b"CONNECT":
             request.raw_scheme = scheme
             headers.append(_FORWARDED_PROTO, scheme)
@@ -222,8 +225,13 @@ class HttpEdge(StreamFilter):
         return CONTINUE
 
     def _may_upgrade(self, stream: Stream, request: Request) -> bool:
-        kind = "connect" if request.raw_method == b"CONNECT" else decode(request.upgrade).lower()
         route = stream.route
+        if request.raw_method == b"CONNECT":
+            if route is None:
+                return True  # as any other request without a route: the router says 404
+            kind = "connect"
+        else:
+            kind = decode(request.upgrade).lower()
         if route is not None and isinstance(route.action, ForwardAction):
             allowed = {name.lower(): enabled for name, enabled in route.action.upgrades.items()}
             if kind in allowed:

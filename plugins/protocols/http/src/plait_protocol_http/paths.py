@@ -66,7 +66,6 @@ def _unescape(found: re.Match[bytes]) -> bytes:
 
 
 def _canonical(path: bytes) -> bytes:
-    path = path.partition(b"#")[0]
     if b"\\" in path:
         path = path.replace(b"\\", b"/")
     if b"%" in path:
