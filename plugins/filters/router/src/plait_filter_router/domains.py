@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Generic, TypeVar
 
 from plait.api import ConfigError
-from plait.api.headers import encode
+from plait_filter_router.text import encode
 
 T = TypeVar("T")
 

@@ -23,7 +23,6 @@ from plait.api import (
     Verdict,
     VirtualHost,
 )
-from plait.api.headers import decode
 from plait.stream import ForwardOptions, forward
 from plait_filter_router.headerops import Operation
 from plait_filter_router.overrides import HEADERS, overridden
@@ -31,6 +30,7 @@ from plait_filter_router.plan import Plan, PlannedRoute
 from plait_filter_router.rewrite import ORIGINAL_HOST, ORIGINAL_PATH
 from plait_filter_router.settings import RouterSettings
 from plait_filter_router.table import RouteTable
+from plait_filter_router.text import decode
 
 _log = logging.getLogger("plait.router")
 

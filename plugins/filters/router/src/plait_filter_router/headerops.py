@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from plait.api import ConfigError, HeaderOp, Headers, Stream
-from plait.api.headers import encode, encode_name
 from plait.stream import compile_format
+from plait_filter_router.text import encode
 
 Operation = Callable[[Headers, Stream], None]
 
@@ -34,7 +34,7 @@ def _name(name: str) -> bytes:
         raise ConfigError(
             f"header {name!r} cannot be changed here", hint="use host_rewrite, prefix_rewrite or a redirect"
         )
-    return encode_name(name)
+    return encode(name.lower())
 
 
 def _removal(name: str) -> Operation:

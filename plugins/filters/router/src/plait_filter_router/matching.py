@@ -10,8 +10,8 @@ import random
 from collections.abc import Callable
 
 from plait.api import ConfigError, QueryMatcher, Request, RouteMatch
-from plait.api.headers import encode
 from plait.stream import compile_regex, compile_request_headers, compile_string
+from plait_filter_router.text import encode
 
 Test = Callable[[Request], bool]
 MILLION = 1_000_000

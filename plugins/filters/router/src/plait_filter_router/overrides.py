@@ -9,7 +9,7 @@ from __future__ import annotations
 import attrs
 
 from plait.api import ForwardAction, Headers, RetryPolicy
-from plait.api.headers import decode
+from plait_filter_router.text import decode
 
 TIMEOUT = b"x-envoy-upstream-rq-timeout-ms"
 PER_TRY_TIMEOUT = b"x-envoy-upstream-rq-per-try-timeout-ms"

@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable
 
 from plait.api import ConfigError, ForwardAction, RedirectAction, RegexRewrite, Request, RouteMatch
-from plait.api.headers import encode
 from plait.stream import compile_regex
 from plait_filter_router.matching import without_query
+from plait_filter_router.text import encode
 
 PathRewrite = Callable[[bytes], bytes]
 """From a path with its query to the one that takes its place."""

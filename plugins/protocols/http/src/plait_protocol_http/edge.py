@@ -11,7 +11,6 @@ import time
 from email.utils import formatdate
 
 from plait import CONTINUE, ForwardAction, Headers, Request, Stream, StreamFilter, Verdict
-from plait.api.headers import decode
 from plait.stream import REMOTE_ADDRESS
 from plait_protocol_http.callers import Callers
 from plait_protocol_http.paths import Moved, Refused, compile_normalization
@@ -217,7 +216,7 @@ class HttpEdge(StreamFilter):
         except Refused:
             return stream.reply(400, details="path_normalization_failed")
         except Moved as moved:
-            location = decode(moved.args[0])
+            location = moved.args[0].decode("utf-8", "surrogateescape")
             return stream.reply(307, headers={"location": location}, details="path_normalization_failed")
         if path != request.raw_path:
             request.raw_path = path
@@ -231,7 +230,7 @@ class HttpEdge(StreamFilter):
                 return True  # as any other request without a route: the router says 404
             kind = "connect"
         else:
-            kind = decode(request.upgrade).lower()
+            kind = request.upgrade.decode("latin-1").lower()
         if route is not None and isinstance(route.action, ForwardAction):
             allowed = {name.lower(): enabled for name, enabled in route.action.upgrades.items()}
             if kind in allowed:
