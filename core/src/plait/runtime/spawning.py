@@ -1,7 +1,6 @@
 """Starts processes and speaks to them before there is an event loop; imports next to nothing, so that it happens early.
 
-A child is a fresh interpreter, not a fork: it holds nothing of its parent but standard output, standard error and one
-end of a socket pair. Signals that a terminal or a service manager sends to the whole group are blocked in children: the
+A child is a fresh interpreter, not a fork: of all that its parent opened it holds one end of a socket pair. Signals that a terminal or a service manager sends to the whole group are blocked in children: the
 supervisor decides. A frame on the socket pair is ``length:u32 | sockets:u8 | pickle``, big-endian.
 """
 
@@ -35,7 +34,7 @@ def spawn(command: Sequence[str]) -> Spawned:
     """Start ``command`` with ``--fd N`` behind it, N being its end of a new socket pair."""
     ours, theirs = socket.socketpair()
     with theirs:
-        descriptor = 3  # the only one that is open in the child beside the standard ones
+        descriptor = 3  # the first behind the standard ones
         spare = os.dup(theirs.fileno())  # never 3 itself when theirs is: dup2 onto itself would close it on exec
         source = spare if theirs.fileno() == descriptor else theirs.fileno()
         try:
