@@ -11,9 +11,9 @@ WHOLE = """\
 services:
   - name: catalogue
     version: 1.10
-    group: on
+    group: blue
     protocol: http1
-    metadata: {team: shop, floor: 3}
+    metadata: {team: shop, floor: "3"}
     instances:
       - address: 127.0.0.1:8080
         weight: 5
@@ -33,8 +33,8 @@ def file(folder: Path, text: str, name: str = "services.yaml") -> str:
 
 def test_everything_that_can_be_said_is_read(tmp_path: Path) -> None:
     assert read(file(tmp_path, WHOLE)) == {
-        "catalogue:1.10:on": (
-            Service("catalogue", "1.10", "on", "http1", {"team": "shop", "floor": "3"}),
+        "catalogue:1.10:blue": (
+            Service("catalogue", "1.10", "blue", "http1", {"team": "shop", "floor": "3"}),
             (
                 Instance(Address("127.0.0.1", 8080), 5, False, "a", {"rack": "7"}),
                 Instance(Address("::1", 80)),
@@ -61,24 +61,28 @@ def test_json_is_read(tmp_path: Path) -> None:
     [
         ("", "1:1", "the document is empty, expected a mapping"),
         ("services: [", "1:12", "YAML syntax error"),
-        ("[]", "1:1", "the document is of the wrong kind, expected a mapping"),
-        ("services: [3]", "1:12", "0 is of the wrong kind, expected a mapping"),
-        ("services: [{name: a, instances: [3]}]", "1:34", "0 is of the wrong kind, expected a mapping"),
+        ("[]", "1:1", "the document is no mapping, expected a mapping with services"),
+        ("services: [3]", "1:12", "field 'services[0]' is 3, expected a mapping"),
+        ("services: [{name: a, instances: [3]}]", "1:34", "field 'services[0].instances[0]' is 3, expected a mapping"),
         ("{}", "1:1", "field 'services' is missing"),
-        ("services: 3", "1:11", "'services' is of the wrong kind, expected a list"),
-        ("{services: [], servces: []}", "1:16", "unknown field 'servces', did you mean 'services'"),
-        ("services: [{}]", "1:12", "field 'name' is missing"),
+        ("services: 3", "1:11", "field 'services' is 3, expected a list"),
+        ("{services: [], servces: []}", "1:16", "unknown field 'servces', expected one of services, did you mean"),
+        ("services: [{}]", "1:12", "field 'services[0].name' is missing, expected text"),
         ("services: [{name: ''}]", "1:19", "the service has no name, expected a name"),
         ("services: [{name: a}, {name: a}]", "1:23", "service 'a' is given again, expected each once"),
-        ("services: [{name: a, colour: red}]", "1:22", "unknown field 'colour', known are name, version"),
-        ("services: [{name: a, metadata: 3}]", "1:32", "'metadata' is of the wrong kind, expected a mapping"),
-        ("services: [{name: a, metadata: {b: []}}]", "1:36", "'b' is of the wrong kind, expected text"),
-        ("services: [{name: a, instances: [{weight: 1}]}]", "1:34", "field 'address' is missing"),
+        ("services: [{name: a, colour: red}]", "1:22", "unknown field 'colour', expected one of name, version"),
+        ("services: [{name: a, metadata: 3}]", "1:32", "field 'services[0].metadata' is 3, expected a mapping"),
+        ("services: [{name: a, metadata: {b: []}}]", "1:36", "field 'services[0].metadata.b' is [], expected text"),
+        (
+            "services: [{name: a, instances: [{weight: 1}]}]",
+            "1:34",
+            "field 'services[0].instances[0].address' is missing, expected text",
+        ),
         ("services: [{name: a, instances: [{address: b}]}]", "1:44", "'b' is not an address, expected host:port"),
         (
             "services: [{name: a, instances: [{address: 'b:1', weight: heavy}]}]",
             "1:59",
-            "'weight' is of the wrong kind, expected a whole number",
+            "field 'services[0].instances[0].weight' is 'heavy', expected a whole number",
         ),
         (
             "services: [{name: a, instances: [{address: 'b:1', weight: 0}]}]",
@@ -88,7 +92,7 @@ def test_json_is_read(tmp_path: Path) -> None:
         (
             "services: [{name: a, instances: [{address: 'b:1', healthy: 1}]}]",
             "1:60",
-            "'healthy' is of the wrong kind, expected true or false",
+            "field 'services[0].instances[0].healthy' is 1, expected true or false",
         ),
         (
             "services: [{name: a, instances: [{address: 'b:1'}, {address: 'b:1'}]}]",
@@ -105,8 +109,13 @@ def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, text: str, place: 
     assert str(caught.value).startswith(f"{path}:{place}: {message}")
 
 
+def test_text_must_look_like_text(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"1:31: field 'services\[0\].version' is 2, expected text, put it in quotes"):
+        read(file(tmp_path, "services: [{name: a, version: 2}]"))
+
+
 def test_everything_wrong_is_told_at_once(tmp_path: Path) -> None:
-    path = file(tmp_path, "services:\n- {nme: a}\n- {name: b, instances: [{address: b}, {address: c}]}\n")
+    path = file(tmp_path, "services:\n- {nme: a}\n- {name: b, instances: [{address: 1}, {address: 2}]}\n")
     with pytest.raises(ConfigError) as caught:
         read(path)
     assert [line.split(": ")[0] for line in str(caught.value).splitlines()] == [
