@@ -224,6 +224,15 @@ def test_what_only_leaves_out_is_named_with_its_plugin(site: "Site") -> None:
         catalogue(site, ["one"]).find(plait.FilterType, "acme.filters.two")
 
 
+def test_a_silent_plugin_that_only_leaves_out_may_be_the_one(site: "Site") -> None:
+    add(site, "one", declare=False)
+    add(site, "two")
+    with pytest.raises(MissingPluginError) as caught:
+        catalogue(site, only=["two"]).find(plait.FilterType, "acme.limits")
+    assert str(caught.value).endswith("; add filters:one to --plugins if acme-one has it")
+    assert "acme_one" not in sys.modules
+
+
 def test_a_blocked_plugin_is_named(site: "Site") -> None:
     add(site, "one")
     with pytest.raises(MissingPluginError, match="take filters:one out of --no-plugins"):

@@ -184,10 +184,13 @@ class Catalogue:
             remedy = f"install the distribution {distribution}"
             return MissingPluginError(name, "it is not installed", distribution=distribution, remedy=remedy)
         names = {*self._names.get(category, {}), *self._protos.get(category, {}), *KNOWN}
-        remedy = (
-            _did_you_mean(name, names) or "install the distribution that has it (`mesh plugins` lists what there is)"
-        )
-        return MissingPluginError(name, f"no installed plugin registers this {category.__name__}", remedy=remedy)
+        remedy = _did_you_mean(name, names)
+        silent = [(info, how) for info, how in self._left_out.items() if info.kind in kinds and not info.registers]
+        if silent and not remedy:  # one left out does not say what it registers, and is not imported to find out
+            remedy = " or ".join(f"{how} if {info.distribution} has it" for info, how in silent)
+        remedy = remedy or "install the distribution that has it (`mesh plugins` lists what there is)"
+        among = "plugin that may be used" if self._left_out else "installed plugin"
+        return MissingPluginError(name, f"no {among} registers this {category.__name__}", remedy=remedy)
 
     def _check_free(self, info: PluginInfo, registered: tuple[Any, ...]) -> None:
         for item in registered:
