@@ -56,6 +56,29 @@ class EchoFilter(plait.TerminalFilter):
 @plait.hookimpl
 def plait_protocols():
     return [plait.NetworkFilterType("test.echo", Echo, EchoFilter, terminal=True)]
+
+@attrs.frozen
+class Lines:
+    path: str = ""
+
+class LinesRegistry(plait.Registry):
+    """Every line of a file is a port of the service."""
+    def __init__(self, settings):
+        self.path = settings.path
+    async def watch(self, sink):
+        before = None
+        while True:
+            text = open(self.path).read()
+            if text != before:
+                before = text
+                ports = [int(line) for line in text.split()]
+                instances = [plait.Instance(plait.Address("127.0.0.1", port)) for port in ports]
+                sink.update(plait.Service("orders"), instances)
+            await asyncio.sleep(0.02)
+
+@plait.hookimpl
+def plait_registries():
+    return [plait.RegistryType("test.lines", Lines, LinesRegistry)]
 '''
 
 RUN = """
@@ -81,8 +104,11 @@ def until(condition: Callable[[], Any], what: str) -> Any:
     pytest.fail(f"gave up waiting for {what}")
 
 
-def configuration(greeting: str, address: str = "socket_address: {address: 127.0.0.1, port_value: 0}") -> str:
+def configuration(
+    greeting: str, address: str = "socket_address: {address: 127.0.0.1, port_value: 0}", registry: str = ""
+) -> str:
     return f"""
+bootstrap_extensions: [{registry}]
 node: {{id: here, cluster: tests}}
 admin: {{address: {{socket_address: {{address: 127.0.0.1, port_value: 0}}}}}}
 static_resources:
@@ -235,7 +261,9 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Sidecar]]:
     info = site / "test_echo-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: test-echo\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[plait.protocols]\ntest_echo = test_echo_plugin\n")
+    (info / "entry_points.txt").write_text(
+        "[plait.protocols]\ntest_echo = test_echo_plugin\n[plait.registries]\ntest_lines = test_echo_plugin\n"
+    )
     (site / "test_echo_plugin.py").write_text(ECHO)
     running: list[Sidecar] = []
 
@@ -443,6 +471,54 @@ def test_unix_listener_is_served_by_all_workers_and_removed_at_the_end(
     sidecar.process.terminate()
     assert sidecar.wait() == 0
     assert not path.exists()
+
+
+@pytest.mark.parametrize("concurrency", [0, 2])
+def test_registry_becomes_clusters_in_every_worker_and_follows_changes(
+    start: Callable[..., Sidecar], tmp_path: Path, concurrency: int
+) -> None:
+    ports = tmp_path / "ports"
+    ports.write_text("1001\n")
+    struct = "type.googleapis.com/xds.type.v3.TypedStruct"
+    typed = f"{{'@type': {struct}, type_url: type.googleapis.com/test.lines, value: {{path: {ports}}}}}"
+    registry = f"{{name: lines, typed_config: {typed}}}"
+    sidecar = start(concurrency=concurrency, registry=registry).live()
+
+    def hosts() -> list[str]:
+        lines = sidecar.get("/clusters")[1].splitlines()
+        return sorted(line.split("::")[1] for line in lines if line.startswith("orders::") and "::rq_total::" in line)
+
+    assert hosts() == ["127.0.0.1:1001"]
+    assert "orders::added_via_api::true" in sidecar.get("/clusters")[1]
+    ports.write_text("1001\n1002\n")
+    until(lambda: hosts() == ["127.0.0.1:1001", "127.0.0.1:1002"], "the second instance")
+    sidecar.reload(configuration("hello"))
+    until(lambda: hosts() == [], "the registry to be forgotten")
+    with sidecar.talk() as talker:
+        assert talker.echoes()
+
+
+def test_listener_that_moves_frees_its_old_port_and_one_that_goes_too(
+    start: Callable[..., Sidecar],
+) -> None:
+    sidecar = start().live()
+    old = sidecar.get("/listeners")[1].strip().removeprefix("in::")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    sidecar.reload(configuration("moved", address=f"socket_address: {{address: 127.0.0.1, port_value: {port}}}"))
+    until(lambda: sidecar.stat("server.config_reload_success") == 1, "the reload")
+    with Talker(f"127.0.0.1:{port}") as talker:
+        assert talker.greeting == "moved"
+
+    def freed() -> bool:
+        try:
+            Talker(old).sock.close()
+        except ConnectionError:
+            return True
+        return False
+
+    until(freed, "the old port to be free")
 
 
 @pytest.mark.parametrize("module", ["worker", "supervisor"])

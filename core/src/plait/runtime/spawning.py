@@ -1,7 +1,8 @@
 """Starts processes and speaks to them before there is an event loop; imports next to nothing, so that it happens early.
 
-A child is a fresh interpreter, not a fork: of all that its parent opened it holds one end of a socket pair. Signals that a terminal or a service manager sends to the whole group are blocked in children: the
-supervisor decides. A frame on the socket pair is ``length:u32 | sockets:u8 | pickle``, big-endian.
+A child is a fresh interpreter, not a fork: of all that its parent opened it holds one end of a socket pair. Signals
+that a terminal or a service manager sends to the whole group are blocked in children: the supervisor decides. A frame
+on the socket pair is ``length:u32 | sockets:u8 | pickle``, big-endian.
 """
 
 from __future__ import annotations
