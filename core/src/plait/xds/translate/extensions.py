@@ -138,7 +138,10 @@ def find(
         if category not in categories and any(_registered(catalogue, category, wanted) for wanted in names):
             expected = " or ".join(WORDS[each] for each in categories)
             raise where.error(f"{missing.name!r} is {words}", expected=expected)
-    raise where.error(f"extension {missing.name!r} cannot be used: {missing.cause}", hint=missing.remedy) from missing
+    hint = missing.remedy
+    if settings.message is not None and not missing.distribution:  # Envoy has the type: its name is no typing error
+        hint = "install the distribution that has it (`mesh plugins` lists what there is)"
+    raise where.error(f"extension {missing.name!r} cannot be used: {missing.cause}", hint=hint) from missing
 
 
 def _registered(catalogue: Catalogue, category: type, name: str) -> bool:
