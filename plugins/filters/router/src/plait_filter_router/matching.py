@@ -75,6 +75,9 @@ def _path_test(match: RouteMatch) -> Test:
     if fold:
         value = value.lower()
 
+    if not fold and kind != "prefix" and b"?" not in value and b"#" not in value:
+        return _followed_by(value, (b"", b"?", b"#") if kind == "path" else (b"", b"?", b"#", b"/"))
+
     def path_of(request: Request) -> bytes:
         path = without_query(request.raw_path)
         return path.lower() if fold else path
@@ -90,6 +93,18 @@ def _path_test(match: RouteMatch) -> Test:
         return path == value or path.startswith(below)
 
     return separated
+
+
+def _followed_by(value: bytes, ends: tuple[bytes, ...]) -> Test:
+    """Paths that are ``value`` and then one of ``ends``: no copy of the path without its query is made."""
+    length = len(value)
+    behind = length + 1
+
+    def test(request: Request) -> bool:
+        path = request.raw_path
+        return path.startswith(value) and path[length:behind] in ends
+
+    return test
 
 
 def _query_test(matchers: tuple[QueryMatcher, ...]) -> Test:

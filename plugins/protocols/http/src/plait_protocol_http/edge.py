@@ -118,8 +118,11 @@ class HttpEdge(StreamFilter):
             return stream.reply(400, details="path_normalization_failed")
         if self._plain and not request.upgrade and not headers.has_any(_NOTABLE) and request.raw_method != b"CONNECT":
             request.raw_scheme = scheme
+            ids = self._ids
+            if not ids.stock:
+                ids.fill()
             headers.append(_FORWARDED_PROTO, scheme)
-            headers.append(_REQUEST_ID, self._ids.next())
+            headers.append(_REQUEST_ID, ids.stock.pop())
             return CONTINUE
         return self._shape(stream, request, headers, scheme)
 

@@ -15,18 +15,19 @@ class RequestIds:
     """A stock of ids that is filled up when it is empty."""
 
     def __init__(self) -> None:
-        self._stock: list[bytes] = []
+        self.stock: list[bytes] = []
+        """Take from its end, after ``fill`` when it is empty: on the hot path without a call."""
 
     def next(self) -> bytes:
         """An id that nobody had before, as 36 characters."""
-        stock = self._stock
-        if not stock:
-            self._fill()
-        return stock.pop()
+        if not self.stock:
+            self.fill()
+        return self.stock.pop()
 
-    def _fill(self) -> None:
+    def fill(self) -> None:
+        """Put a batch in stock."""
         data = bytearray(os.urandom(16 * _BATCH))
         data[6::16] = data[6::16].translate(_VERSION)
         data[8::16] = data[8::16].translate(_VARIANT)
         parts = struct.iter_unpack("8s4s4s4s12s", binascii.hexlify(data))
-        self._stock.extend([b"%b-%b-%b-%b-%b" % part for part in parts])
+        self.stock.extend([b"%b-%b-%b-%b-%b" % part for part in parts])
