@@ -305,6 +305,9 @@ class DataPlane(Context):
         for server in servers:
             server.stop_accepting()
             server.drain()
+        for listening in self._listeners.values():
+            if listening.sock is not None:
+                listening.sock.close()  # as long as one copy is open, the kernel lets connections in
         deadline = time.monotonic() + timeout_s
         for server in (*servers, *tuple(self._retired)):
             await server.idle(deadline - time.monotonic())
