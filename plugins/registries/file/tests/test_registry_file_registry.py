@@ -5,12 +5,13 @@ import contextlib
 import os
 import stat
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from plait import Address, ConfigError, Instance, PlaitError, Registry, RegistrySink, RegistryType, Service
+from plait.testing import RecordingSink, check_registry
 from plait_registry_file import FileSettings, plait_registries
 from plait_registry_file.registry import FileRegistry
 from plait_registry_file.writing import locked
@@ -207,3 +208,14 @@ def test_lock_held_by_another_is_reported(tmp_path: Path) -> None:
         locked(path, 0),
     ):
         time.monotonic()
+
+
+def test_registry_keeps_the_rules(tmp_path: Path) -> None:
+    path = tmp_path / "services.yaml"
+    path.write_text(A)
+    changes: list[tuple[Callable[[], object], Callable[[RecordingSink], bool]]] = [
+        (lambda: rename_in(path, AB), lambda sink: set(sink.services) == {"a", "b"}),
+        (lambda: rename_in(path, "services: 3"), lambda sink: len(sink.failures) == 1 and len(sink.services) == 2),
+        (lambda: rename_in(path, A), lambda sink: set(sink.services) == {"a"}),
+    ]
+    asyncio.run(check_registry(FileRegistry(str(path), 0.005), lambda sink: set(sink.services) == {"a"}, *changes))
