@@ -55,7 +55,7 @@ from plait.api.extension import (
     StatsSinkType,
     UdpFilterType,
 )
-from plait.api.headers import Headers
+from plait.api.headers import Block, Headers
 from plait.api.message import (
     Data,
     Event,
@@ -84,6 +84,7 @@ __all__ = [
     "Adapter",
     "AdapterType",
     "Address",
+    "Block",
     "Bootstrap",
     "CheckResult",
     "ClientCodec",

@@ -1,11 +1,11 @@
 """Headers of any protocol: ordered, names in lower case, bytes inside and text for plugins.
 
-Plugins use the text methods. Codecs and the core use ``raw``, ``find`` and ``append``, which take and give bytes.
+Plugins use the text methods. Codecs and the core use those that take and give bytes: ``raw``, ``find``, ``put`` …
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 _ENCODED: dict[str, bytes] = {}  # header names that plugins asked for: a small, bounded set in any program
 
@@ -30,28 +30,68 @@ def encode(value: str) -> bytes:
     return value.encode("utf-8", "surrogateescape")
 
 
-class Headers:
-    """An ordered multi-map of header fields.
+Field = tuple[bytes, bytes]
 
-    ``raw`` is the list of ``(lower-case name, value)`` pairs. ``changed`` turns true with the first change, so that a
-    codec may forward an untouched block as it came. ``len(headers)`` counts fields.
+_WITHOUT_LIMIT = 32  # how many shorter blocks a block remembers
+
+
+class Block:
+    """Fields as a codec read them, shared by all messages that came with the same ones; never changed.
+
+    ``raw`` is the list of ``(lower-case name, value)`` pairs, ``index`` maps each name to its first value. ``encoded``
+    is for codecs to keep what they made of the whole block, each under a key of its own.
     """
 
-    __slots__ = ("_index", "changed", "raw")
+    __slots__ = ("_without", "encoded", "index", "raw")
 
-    def __init__(self, raw: list[tuple[bytes, bytes]]) -> None:
+    def __init__(self, raw: list[Field]) -> None:
         self.raw = raw
+        self.index: dict[bytes, bytes] = dict(raw[::-1])
+        self.encoded: dict[str, bytes] = {}
+        self._without: dict[bytes, Block] = {}
+
+    def without(self, name: bytes) -> Block:
+        """The block that is left when every field called ``name`` is dropped."""
+        shorter = self._without.get(name)
+        if shorter is None:
+            shorter = Block([field for field in self.raw if field[0] != name])
+            if len(self._without) < _WITHOUT_LIMIT:
+                self._without[name] = shorter
+        return shorter
+
+
+class Headers:
+    """An ordered multi-map of header fields: a ``block`` as it was read, and what was ``added`` behind it.
+
+    ``Headers(fields)`` takes a list of ``(lower-case name, value)`` pairs, or a ``Block``, which it shares: making,
+    reading and changing a map costs the same however many fields it has. ``changed`` turns true with the first change.
+    ``len(headers)`` counts fields.
+    """
+
+    __slots__ = ("added", "block", "changed")
+
+    def __init__(self, fields: list[Field] | Block) -> None:
+        self.block: Block = fields if type(fields) is Block else Block(fields)  # type: ignore[arg-type]
+        self.added: dict[bytes, bytes] = {}
         self.changed = False
-        self._index: dict[bytes, bytes] | None = None
 
     # bytes: for codecs and the core
 
+    @property
+    def raw(self) -> list[Field]:
+        """All fields in order, to be read only; assign a list to replace them."""
+        return [*self.block.raw, *self.added.items()] if self.added else self.block.raw
+
+    @raw.setter
+    def raw(self, fields: list[Field]) -> None:
+        self.changed = True
+        self.block = Block(fields)
+        self.added = {}
+
     def find(self, name: bytes) -> bytes | None:
         """The first value of ``name`` (lower case), or None."""
-        index = self._index
-        if index is None:
-            index = self._index = dict(self.raw[::-1])
-        return index.get(name)
+        value = self.block.index.get(name)
+        return self.added.get(name) if value is None else value
 
     def find_all(self, name: bytes) -> list[bytes]:
         """Every value of ``name`` (lower case), in order."""
@@ -59,38 +99,36 @@ class Headers:
 
     def has_any(self, names: frozenset[bytes]) -> bool:
         """Whether there is a field with any of ``names`` (lower case)."""
-        index = self._index
-        if index is None:
-            index = self._index = dict(self.raw[::-1])
-        return not names.isdisjoint(index)
+        return not names.isdisjoint(self.block.index) or (bool(self.added) and not names.isdisjoint(self.added))
 
     def append(self, name: bytes, value: bytes) -> None:
         """Add a field at the end."""
         self.changed = True
-        self.raw.append((name, value))
-        if self._index is not None:
-            self._index.setdefault(name, value)
+        if name in self.added:
+            self.raw = [*self.raw, (name, value)]
+        else:
+            self.added[name] = value
 
     def put(self, name: bytes, value: bytes) -> None:
         """Make ``value`` the only value of ``name``."""
-        index = self._index
-        if index is None:
-            index = self._index = dict(self.raw[::-1])
-        if name in index:
-            self.raw = [field for field in self.raw if field[0] != name]
         self.changed = True
-        self.raw.append((name, value))
-        index[name] = value
+        if name in self.block.index:
+            self.block = self.block.without(name)
+        self.added[name] = value
+
+    def update(self, fields: Mapping[bytes, bytes]) -> None:
+        """``put`` for each of ``fields``, none of which may be in the block."""
+        self.changed = True
+        self.added.update(fields)
 
     def delete(self, name: bytes) -> None:
         """Drop every field called ``name``; nothing happens when there is none."""
-        index = self._index
-        if index is None:
-            index = self._index = dict(self.raw[::-1])
-        if name in index:
+        if name in self.block.index:
             self.changed = True
-            self.raw = [field for field in self.raw if field[0] != name]
-            del index[name]
+            self.block = self.block.without(name)
+        if name in self.added:
+            self.changed = True
+            del self.added[name]
 
     # text: for plugins
 
@@ -122,11 +160,11 @@ class Headers:
         return iter([(decode(name), decode(value)) for name, value in self.raw])
 
     def __len__(self) -> int:
-        return len(self.raw)
+        return len(self.block.raw) + len(self.added)
 
     def __repr__(self) -> str:
         return f"Headers({list(self)!r})"
 
     def copy(self) -> Headers:
         """A second map with the same fields, unchanged as yet."""
-        return Headers(list(self.raw))
+        return Headers(list(self.raw) if self.added else self.block)

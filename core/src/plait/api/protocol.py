@@ -37,10 +37,15 @@ class ServerCodec(ABC):
     """The side that reads requests and writes responses."""
 
     output: list[bytes]
-    closing: bool = False
+    closing: bool
     """True once no further request will be read: the core closes when the last response is written."""
-    held: bool = False
+    held: bool
     """True while bytes wait for the response in progress: the core calls ``feed(b"")`` when it is finished."""
+
+    def __init__(self) -> None:
+        self.output = []
+        self.closing = False
+        self.held = False
 
     @abstractmethod
     def feed(self, data: bytes) -> Sequence[Event]:
@@ -80,10 +85,15 @@ class ClientCodec(ABC):
     """The side that writes requests and reads responses."""
 
     output: list[bytes]
-    reusable: bool = True
+    reusable: bool
     """False once the connection must not carry another stream."""
-    max_streams: int = 1 << 30
+    max_streams: int
     """How many streams the peer allows at once (multiplexed protocols)."""
+
+    def __init__(self) -> None:
+        self.output = []
+        self.reusable = True
+        self.max_streams = 1 << 30
 
     @abstractmethod
     def feed(self, data: bytes) -> Sequence[Event]:

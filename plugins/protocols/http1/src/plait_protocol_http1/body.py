@@ -61,8 +61,8 @@ def encode_chunk(data: bytes) -> bytes:
 
 def encode_trailers(trailers: Headers) -> bytes:
     """The last chunk and the trailers behind it; raises LocalProtocolError."""
-    lines = encode_response_fields([field for field in trailers.raw if field[0] not in _NOT_TRAILERS])
-    return b"0\r\n%b\r\n\r\n" % b"\r\n".join(lines) if lines else LAST_CHUNK
+    lines = encode_response_fields(Headers([field for field in trailers.raw if field[0] not in _NOT_TRAILERS]))
+    return b"0%b\r\n\r\n" % lines
 
 
 class ChunkedDecoder:

@@ -64,22 +64,21 @@ _STATUS_LINES = StatusLines()
 class Http1Client(ClientCodec):
     """The upstream side: requests go out as HTTP/1.1, responses may be HTTP/1.0."""
 
-    reusable: bool = True
-    max_streams: int = 1
-    _state: int = _IDLE
-    _id: int = 0
-    _left: int = 0
-    _chunks: ChunkedDecoder | None = None
-    _is_head: bool = False
-    _is_connect: bool = False
-    _offered: bool = False
-    _writing: int = _WRITTEN
-    _unsent: int = 0
-    _following: bool = False
-    _place: int = 0
-
     def __init__(self, options: Http1Options | None = None) -> None:
         self.output: list[bytes] = []
+        self.reusable = True
+        self.max_streams: int = 1
+        self._state: int = _IDLE
+        self._id: int = 0
+        self._left: int = 0
+        self._chunks: ChunkedDecoder | None = None
+        self._is_head: bool = False
+        self._is_connect: bool = False
+        self._offered: bool = False
+        self._writing: int = _WRITTEN
+        self._unsent: int = 0
+        self._following: bool = False
+        self._place: int = 0
         self._options: Http1Options = options or _DEFAULTS
         self._limit_bytes: int = self._options.max_request_headers_kb * 1024
         self._limit: int = self._options.max_headers_count
@@ -151,7 +150,7 @@ class Http1Client(ClientCodec):
         except RemoteProtocolError as error:
             return [self._fault(error)]
         at = end + 4
-        headers = Headers(fields.raw[:])
+        headers = Headers(fields.block)
         if status < 200:
             return self._read_informational(status, headers, fields, data, at)
         response = Response(status, headers, self._id)
@@ -300,7 +299,7 @@ class Http1Client(ClientCodec):
         method = request.raw_method
         path = request.raw_path
         authority = request.raw_authority
-        lines = encode_request_fields(request.headers.raw)
+        fields = encode_request_fields(request.headers)
         if method not in _METHODS and not is_token(method):
             raise LocalProtocolError(f"cannot send the method {method[:64]!r}, it is not a token", status=500)
         is_connect = method == b"CONNECT"
@@ -319,31 +318,28 @@ class Http1Client(ClientCodec):
         body = request.body
         if request.end and request.trailers is None:
             if body or method not in _BODILESS:
-                lines.append(b"content-length: %d" % len(body))
+                fields += b"\r\ncontent-length: %d" % len(body)
         else:
-            body = self._begin_body(request, lines)
+            framing, body = self._begin_body(request)
+            fields += framing
         self._state = _HEAD
-        if lines:
-            return b"%b %b HTTP/1.1\r\nhost: %b\r\n%b\r\n\r\n%b" % (method, path, authority, b"\r\n".join(lines), body)
-        return b"%b %b HTTP/1.1\r\nhost: %b\r\n\r\n%b" % (method, path, authority, body)
+        return b"%b %b HTTP/1.1\r\nhost: %b%b\r\n\r\n%b" % (method, path, authority, fields, body)
 
-    def _begin_body(self, request: Request, lines: list[bytes]) -> bytes:
-        """Add the framing of a body that is not whole, or of none for an offered tunnel; its first piece as written."""
+    def _begin_body(self, request: Request) -> tuple[bytes, bytes]:
+        """The framing field of a body that is not whole (or of an offered tunnel), and its first piece as written."""
         body = request.body
         if self._is_connect and not request.end:
             self._writing = _OFFERED
-            return b""
+            return b"", b""
         if request.upgrade and not request.end:
             check_sendable(request.upgrade)
-            lines.append(b"connection: upgrade\r\nupgrade: " + request.upgrade)
             self._offered = True
             self._writing = _OFFERED
-            return b""
+            return b"\r\nconnection: upgrade\r\nupgrade: " + request.upgrade, b""
         trailers = request.trailers if self._options.enable_trailers else None
         if request.end and trailers is None:
-            if body or request.raw_method not in _BODILESS:
-                lines.append(b"content-length: %d" % len(body))
-            return body
+            length = b"\r\ncontent-length: %d" % len(body)
+            return (length if body or request.raw_method not in _BODILESS else b""), body
         declared = request.headers.find(b"content-length")
         if declared is not None and trailers is None:
             if not declared.isdigit():
@@ -353,14 +349,13 @@ class Http1Client(ClientCodec):
                 raise LocalProtocolError("request body is longer than its content-length", status=500)
             self._writing = _COUNTED
             self._unsent = left
-            lines.append(b"content-length: " + declared)
-            return body
-        lines.append(b"transfer-encoding: chunked")
+            return b"\r\ncontent-length: " + declared, body
         piece = encode_chunk(body) if body else b""
         if request.end and trailers is not None:
-            return piece + encode_trailers(trailers)
-        self._writing = _CHUNKS
-        return piece
+            piece += encode_trailers(trailers)
+        else:
+            self._writing = _CHUNKS
+        return b"\r\ntransfer-encoding: chunked", piece
 
     def encode_data(self, id: int, data: bytes, end: bool) -> bytes:
         """A piece of the body; nothing once the response is over. Raises LocalProtocolError for a wrong length."""

@@ -13,7 +13,7 @@ look-up instead of a parse. The table is bounded and keeps no long lines, no cre
 
 from __future__ import annotations
 
-from plait.api import LocalProtocolError, RemoteProtocolError
+from plait.api import Block, Headers, LocalProtocolError, RemoteProtocolError
 
 Field = tuple[bytes, bytes]
 
@@ -137,8 +137,8 @@ _LINES = _Lines()
 class Fields:
     """A parsed block. ``length`` is the Content-Length or -1; ``codings`` the Transfer-Encoding, None without one.
 
-    ``raw`` must be copied before it is given away. Fields that Connection nominates are gone from it already: doing
-    it here keeps a peer from naming what filters add later.
+    Fields that Connection nominates are gone from ``raw`` already: doing it here keeps a peer from naming what filters
+    add later. ``block`` is what messages share.
     """
 
     raw: list[Field]
@@ -151,6 +151,14 @@ class Fields:
 
     def __init__(self, raw: list[Field]) -> None:
         self.raw = raw
+        self._block: Block | None = None
+
+    @property
+    def block(self) -> Block:
+        """The fields to give away; ``raw`` must not change after this."""
+        if self._block is None:
+            self._block = Block(self.raw)
+        return self._block
 
 
 def parse_lines(block: bytes, limit: int) -> list[Field]:
@@ -267,7 +275,7 @@ class _Prefixes(dict[bytes, bytes]):
         if not is_token(name):
             raise LocalProtocolError(f"cannot send a field with the name {name[:64]!r}, it is not a token", status=500)
         lower = name.lower()
-        prefix = b"" if lower in _HOP_BY_HOP or lower == b"content-length" else lower + b": "
+        prefix = b"" if lower in _HOP_BY_HOP or lower == b"content-length" else b"\r\n" + lower + b": "
         if len(self) < _NAMES_LIMIT:
             self[name] = prefix
         return prefix
@@ -275,21 +283,37 @@ class _Prefixes(dict[bytes, bytes]):
 
 # Both directions write content-length themselves; a request also writes its host.
 _RESPONSE_PREFIXES = _Prefixes()
-_REQUEST_PREFIXES = _Prefixes({b"host": b"", b"te": b"te: "})
+_REQUEST_PREFIXES = _Prefixes({b"host": b"", b"te": b"\r\nte: "})
 
 
-def encode_response_fields(raw: list[Field]) -> list[bytes]:
-    """The lines that go on to downstream, without CRLF; raises LocalProtocolError."""
-    lines = [prefix + value for name, value in raw if (prefix := _RESPONSE_PREFIXES[name])]
-    check_sendable(b"".join(lines))
-    return lines
+def encode_response_fields(headers: Headers) -> bytes:
+    """The fields that go on to downstream, each line behind a CRLF; raises LocalProtocolError."""
+    return _encode(headers, _RESPONSE_PREFIXES, "http1 response")
 
 
-def encode_request_fields(raw: list[Field]) -> list[bytes]:
-    """The lines that go on to upstream, without CRLF and host; raises LocalProtocolError."""
-    lines = [prefix + value for name, value in raw if (prefix := _REQUEST_PREFIXES[name])]
-    check_sendable(b"".join(lines))
-    return lines
+def encode_request_fields(headers: Headers) -> bytes:
+    """The fields that go on to upstream, each line behind a CRLF, without host; raises LocalProtocolError."""
+    return _encode(headers, _REQUEST_PREFIXES, "http1 request")
+
+
+def _encode(headers: Headers, prefixes: _Prefixes, key: str) -> bytes:
+    block = headers.block
+    text = block.encoded.get(key)
+    if text is None:
+        text = block.encoded[key] = _lines([prefix + value for name, value in block.raw if (prefix := prefixes[name])])
+    added = headers.added
+    if added:
+        return text + _lines([prefix + value for name, value in added.items() if (prefix := prefixes[name])])
+    return text
+
+
+def _lines(lines: list[bytes]) -> bytes:
+    """Lines joined, each with its CRLF in front: it is part of every prefix."""
+    text = b"".join(lines)
+    # One scan for all of them: as many CR and LF as lines, or something inside a line would end it.
+    if 0 in text or text.count(10) != len(lines) or text.count(13) != len(lines):
+        raise LocalProtocolError("cannot send a head with CR, LF or NUL in a field", status=500)
+    return text
 
 
 def check_sendable(text: bytes) -> None:

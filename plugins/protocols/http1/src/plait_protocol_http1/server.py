@@ -59,21 +59,20 @@ _DEFAULTS = Http1Options()
 class Http1Server(ServerCodec):
     """The downstream side of HTTP/1.1 and, if the options accept it, HTTP/1.0."""
 
-    closing: bool = False
-    held: bool = False
-    _state: int = _HEAD
-    _id: int = 0
-    _left: int = 0
-    _chunks: ChunkedDecoder | None = None
-    _is_head: bool = False
-    _is_connect: bool = False
-    _old: bool = False
-    _persist: bool = False
-    _writing: int = _IDLE
-    _unsent: int = 0
-
     def __init__(self, options: Http1Options | None = None) -> None:
         self.output: list[bytes] = []
+        self.closing = False
+        self.held = False
+        self._state: int = _HEAD
+        self._id: int = 0
+        self._left: int = 0
+        self._chunks: ChunkedDecoder | None = None
+        self._is_head: bool = False
+        self._is_connect: bool = False
+        self._old: bool = False
+        self._persist: bool = False
+        self._writing: int = _IDLE
+        self._unsent: int = 0
         self._options: Http1Options = options or _DEFAULTS
         self._limit_bytes: int = self._options.max_request_headers_kb * 1024
         self._limit: int = self._options.max_headers_count
@@ -227,7 +226,7 @@ class Http1Server(ServerCodec):
         if host is None:
             raise refuse("no host field", "missing_host_header")
         self._id += 1
-        request = Request(Headers(fields.raw[:]), self._id)
+        request = Request(Headers(fields.block), self._id)
         request.raw_method = method
         request.raw_path = path
         request.protocol = "HTTP/1.0" if old else "HTTP/1.1"
@@ -326,10 +325,10 @@ class Http1Server(ServerCodec):
         if self._writing != _IDLE:
             raise LocalProtocolError("cannot begin a response inside another", status=500)
         status = response.status
-        lines = encode_response_fields(response.headers.raw)
+        fields = encode_response_fields(response.headers)
         body = response.body
         if status == 101 or (self._is_connect and 200 <= status < 300):
-            return self._accept(request, response, lines)
+            return self._accept(request, response, fields)
         if status < 200:
             raise LocalProtocolError(f"status {status} is not that of a response", status=500)
         ended = response.end
@@ -351,8 +350,7 @@ class Http1Server(ServerCodec):
             framing += b"\r\nconnection: close"
         elif self._persist:
             framing += b"\r\nconnection: keep-alive"
-        lines.insert(0, first)
-        head = b"%b%b\r\n\r\n%b" % (b"\r\n".join(lines), framing, body)
+        head = b"%b%b%b\r\n\r\n%b" % (first, fields, framing, body)
         if ended:
             self._end_of_response()
         return head
@@ -382,19 +380,19 @@ class Http1Server(ServerCodec):
         self._writing = _CHUNKS
         return b"\r\ntransfer-encoding: chunked", piece
 
-    def _accept(self, request: Request, response: Response, lines: list[bytes]) -> bytes:
+    def _accept(self, request: Request, response: Response, fields: bytes) -> bytes:
         """Turn the connection into a tunnel: 101 to an upgrade, 2xx to CONNECT."""
         if self._state != _OFFER or (response.status == 101) == self._is_connect:
             raise LocalProtocolError(f"status {response.status} to a request that offered no upgrade", status=500)
-        lines.insert(0, STATUS_LINES.get(response.status) or _other_status_line(response))
+        head = (STATUS_LINES.get(response.status) or _other_status_line(response)) + fields
         if not self._is_connect:
             protocol = response.headers.find(b"upgrade") or request.upgrade
             check_sendable(protocol)
-            lines.append(b"connection: upgrade\r\nupgrade: " + protocol)
+            head += b"\r\nconnection: upgrade\r\nupgrade: " + protocol
         self._state = _TUNNEL
         self._writing = _UNTIL_CLOSE
         self.closing = True
-        return b"%b\r\n\r\n%b" % (b"\r\n".join(lines), response.body)
+        return b"%b\r\n\r\n%b" % (head, response.body)
 
     def encode_interim(self, request: Request, status: int, headers: Headers) -> bytes:
         """An informational head; nothing for HTTP/1.0, which has none."""
@@ -402,8 +400,8 @@ class Http1Server(ServerCodec):
             return b""
         if self._writing != _IDLE or not 100 <= status < 200 or status == 101:
             raise LocalProtocolError(f"cannot send an interim response with status {status} here", status=500)
-        lines = [STATUS_LINES.get(status, b"HTTP/1.1 %d Unknown" % status), *encode_response_fields(headers.raw)]
-        return b"\r\n".join(lines) + b"\r\n\r\n"
+        first = STATUS_LINES.get(status) or b"HTTP/1.1 %d Unknown" % status
+        return b"%b%b\r\n\r\n" % (first, encode_response_fields(headers))
 
     def encode_data(self, request: Request, data: bytes, end: bool) -> bytes:
         """A piece of the body; raises LocalProtocolError when it is more or less than the declared length."""
