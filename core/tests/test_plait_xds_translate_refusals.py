@@ -359,7 +359,8 @@ REFUSED_BY_PLAIT_ALONE: dict[str, tuple[tuple[int, str], str]] = {
     "dynamic resources": (
         extra(
             "node: {id: a, cluster: b}\ndynamic_resources: {cds_config: {ads: {}, resource_api_version: V3}, "
-            "ads_config: {api_type: GRPC, transport_api_version: V3, grpc_services: [{envoy_grpc: {cluster_name: one}}]}}"
+            "ads_config: {api_type: GRPC, transport_api_version: V3, "
+            "grpc_services: [{envoy_grpc: {cluster_name: one}}]}}"
         ),
         f"46:1: field 'dynamic_resources' {UNSUPPORTED}, expected static_resources, xDS comes in a later version",
     ),

@@ -71,7 +71,6 @@ class Settings:
         self.key = ""
         self.message: Any = None
         self.mapping: Mapping[str, Any] | None = None
-        self.struct: Any = None
         if packed is None or not packed.type_url:
             return
         message = messages.unpack(packed)
@@ -90,10 +89,9 @@ class Settings:
                 raise (where / "type_url").error(
                     "the TypedStruct names no type", expected="type_url: and a type's name"
                 )
-            self.struct, self.where = inner.value, where / "value"
+            self.where = where / "value"
             self.mapping = plain(inner.value)
         elif name == _STRUCT:
-            self.struct = message
             self.mapping = plain(message)
         elif name != _EMPTY:
             self.key = name
@@ -109,15 +107,13 @@ class Settings:
         made = messages.message_class(proto)
         if made is None:
             raise self.where.error(f"unknown type {proto!r}", expected="a message type of an installed distribution")
-        message = made()
-        if self.mapping:
-            from google.protobuf.json_format import ParseDict, ParseError
+        if not self.mapping:
+            return made()
+        from plait.xds.translate.spelt import spelt_out  # few configurations spell messages out
 
-            try:
-                ParseDict(dict(self.mapping), message)
-            except ParseError as error:
-                raise self.where.error(f"this is not a {proto}: {error}") from error
-        return message
+        parsed = spelt_out(self.mapping, made, self.where)
+        self.where = parsed.where
+        return parsed.message
 
 
 def find(
@@ -157,11 +153,10 @@ def settings_of(
 ) -> Any:
     """The settings object, or None for defaults. Raises ConfigError(s) that say where, and PluginError."""
     if translate:
-        where = settings.where
         if settings.message is not None and not proto:
             raise _not_its_type(settings, registered)
         argument = settings.for_proto(proto) if proto else dict(settings.mapping or {})
-        result = _call(translate, argument, where, translator, plugin)
+        result = _call(translate, argument, settings.where, translator, plugin)
     else:
         if settings.message is not None and not proto:
             raise _not_its_type(settings, registered)

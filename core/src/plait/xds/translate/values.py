@@ -136,7 +136,16 @@ def data_source(message: Any, where: Where) -> bytes:
 
 
 def plain(value: Any) -> Any:
-    """A google.protobuf.Struct, Value or ListValue as Python has it."""
-    from google.protobuf.json_format import MessageToDict
-
-    return MessageToDict(value)
+    """A google.protobuf.Struct, ListValue or Value as Python has it; a number without a fraction is an int."""
+    name = value.DESCRIPTOR.name
+    if name == "Struct":
+        return {key: plain(item) for key, item in sorted(value.fields.items())}
+    if name == "ListValue":
+        return [plain(item) for item in value.values]
+    kind = value.WhichOneof("kind")
+    if kind is None or kind == "null_value":
+        return None
+    inner = getattr(value, kind)
+    if kind == "number_value":
+        return int(inner) if inner.is_integer() else inner
+    return plain(inner) if kind in ("struct_value", "list_value") else inner
