@@ -188,7 +188,7 @@ typed_config:
         "expected a field of it, did you mean 'upstream_cluster'"
     )
     spelt = TYPED % ("envoy.extensions.filters.http.fault.v3.HTTPFault", "{maxActiveFaults: 3, abort: {}}")
-    assert refusal(translator, f"name: any\ntyped_config: {spelt}") == "f.yaml:2:151: no aborts, try delays"
+    assert refusal(translator, f"name: any\ntyped_config: {spelt}") == "f.yaml:2:158: no aborts, try delays"
 
 
 @pytest.mark.parametrize(
