@@ -1,0 +1,229 @@
+"""What happens in the demo, in order: start, traffic, a weight changes, an instance dies and returns, a policy refuses.
+
+Traffic goes on through all of it. Everything is told as it happens through ``say``; the ``Result`` holds what was
+counted, and ``problems`` what should not have been.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable, Mapping
+
+import attrs
+
+from plait.api.errors import PlaitError
+from plait.cli.demo.files import DemoFiles, Sidecar, set_weights, weights
+from plait.cli.demo.load import Answer, HttpClient, Load, Tally, total
+from plait.cli.demo.processes import Children, config_version, counters
+
+CLIENT = "client"
+VICTIM = "hello-v2a"
+VICTIM_ANSWERS_AS = "v2a"
+NEW_WEIGHTS = {"hello-v1": 20, "hello-v2": 80}
+RELOAD_TIMEOUT_S = 60.0
+_POLL_S = 0.05
+_REASONS = 3
+
+
+@attrs.define
+class Refusals:
+    """What the policies of hello's sidecars said to callers."""
+
+    asked: int = 0
+    refused: int = 0
+    reasons: list[str] = attrs.field(factory=list)
+
+
+@attrs.define
+class Result:
+    """What the demo saw."""
+
+    ports: Mapping[str, int]
+    phases: list[Tally] = attrs.field(factory=list)
+    tcp: Tally = attrs.field(factory=lambda: Tally("tcp"))
+    refusals: Refusals = attrs.field(factory=Refusals)
+    retries: int = 0
+    retries_succeeded: int = 0
+    denied: int = 0
+    connections: int = 0
+    connections_opened: int = 0
+    elapsed_s: float = 0.0
+    problems: list[str] = attrs.field(factory=list)
+
+    @property
+    def total(self) -> Tally:
+        """All phases as one."""
+        return total(self.phases)
+
+
+class Scenario:
+    """One run of the demo on a copy of its files."""
+
+    def __init__(self, files: DemoFiles, children: Children, say: Callable[[str], None], requests: int) -> None:
+        self._files = files
+        self._children = children
+        self._say = say
+        self._requests = requests
+        self._client = _of(files, CLIENT)
+        try:
+            self._http, self._tcp = self._client.listeners["http"], self._client.listeners["tcp"]
+        except KeyError as error:
+            raise PlaitError(f"{self._client.file.name} has no listener named {error}: the demo talks to it") from None
+        ports = {"http": self._http, "tcp": self._tcp}
+        ports |= {f"{name} admin": sidecar.admin for name, sidecar in files.sidecars.items()}
+        self.result = Result(ports)
+
+    async def play(self) -> Result:
+        """All of it. Raises PlaitError when a process does not come up or ends; failed requests are in the result."""
+        started = time.monotonic()
+        await self._start()
+        load = Load(self._http, self._tcp)
+        async with asyncio.TaskGroup() as group:
+            load.start(group)
+            try:
+                await self._traffic(load)
+            finally:
+                await load.stop()
+        await self._count(load)
+        self.result.elapsed_s = time.monotonic() - started
+        return self.result
+
+    async def _start(self) -> None:
+        children, files = self._children, self._files
+        self._say(f"starting {len(files.services)} services and {len(files.sidecars)} sidecars")
+        for name, argv in files.commands.items():
+            await children.start(name, argv)
+        for name in files.services:
+            await children.until_listening(name, _port_of(files, name))
+            self._say(f"  {name} answers on {_port_of(files, name)}")
+        for name, sidecar in files.sidecars.items():
+            await children.until_ready(name, sidecar.admin)
+            where = ", ".join(f"{listener} on {port}" for listener, port in sidecar.listeners.items())
+            self._say(f"  {name} ({sidecar.file.name}): {where}, admin on {sidecar.admin}")
+
+    async def _traffic(self, load: Load) -> None:
+        await self._steady(load, self._requests // 4)
+        await self._shift(load, self._requests // 4)
+        await self._lose(load, self._requests // 4)
+        await self._return(load, self._requests - 3 * (self._requests // 4))
+        await self._refuse(load, max(10, self._requests // 100))
+
+    async def _steady(self, load: Load, requests: int) -> None:
+        now = weights(self._client.file)
+        self._say(f"sending requests to 127.0.0.1:{self._http}, TCP to 127.0.0.1:{self._tcp}, as the files say")
+        await self._phase(load, f"weights {_words(now)}", requests)
+
+    async def _shift(self, load: Load, requests: int) -> None:
+        version = await config_version(self._client.admin)
+        set_weights(self._client.file, NEW_WEIGHTS)
+        self._say(f"changing the weights in {self._client.file.name} to {_words(NEW_WEIGHTS)}, SIGHUP to its sidecar")
+        self._begin(load, "weights changing")
+        self._children.signal(CLIENT, signal.SIGHUP)
+        try:
+            async with asyncio.timeout(RELOAD_TIMEOUT_S):
+                while await config_version(self._client.admin) == version:
+                    self._children.check()
+                    await asyncio.sleep(_POLL_S)
+        except TimeoutError:
+            raise PlaitError(f"the changed {self._client.file.name} is not in force; see the log of {CLIENT}") from None
+        self._told(load)
+        await self._phase(load, f"weights {_words(NEW_WEIGHTS)}", requests)
+
+    async def _lose(self, load: Load, requests: int) -> None:
+        self._begin(load, f"without {VICTIM}")
+        pid = await self._children.kill(VICTIM)
+        self._say(f"killed {VICTIM} (SIGKILL to {pid}): what its sidecar cannot answer is tried again elsewhere")
+        await load.until(requests, self._children.check)
+        self._told(load)
+
+    async def _return(self, load: Load, requests: int) -> None:
+        self._say(f"starting {VICTIM} again")
+        tally = self._begin(load, f"{VICTIM} is back")
+        await self._children.start(VICTIM, self._files.commands[VICTIM])
+        await self._children.until_listening(VICTIM, _port_of(self._files, VICTIM))
+        await load.until(requests, self._children.check)
+        self._told(load)
+        if not tally.answered[VICTIM_ANSWERS_AS]:
+            self.result.problems.append(f"{VICTIM} was started again and answered no request")
+
+    async def _refuse(self, load: Load, requests: int) -> None:
+        self._say(f"asking {requests} times as mallory, whom a policy of hello's sidecars refuses; then for /admin")
+        self._begin(load, "while others are refused")
+        client = HttpClient(self._http)
+        try:
+            for _ in range(requests):
+                self._judge("mallory at /", await client.get("/", "mallory"), 403)
+            self._judge("bob at /admin", await client.get("/admin", "bob"), 403)
+            self._judge("alice at /admin", await client.get("/admin", "alice"), 200)
+        finally:
+            client.close()
+        await load.until(1, self._children.check)
+        self._told(load)
+
+    def _judge(self, who: str, answer: Answer, expected: int) -> None:
+        refusals = self.result.refusals
+        reason = f"{who}: {answer.status} {answer.body.decode(errors='replace').strip()}"
+        if reason not in refusals.reasons:
+            refusals.reasons.append(reason)
+            self._say(f"  {reason}")
+        refusals.asked += 1
+        refusals.refused += answer.status == 403
+        if answer.status != expected:
+            self.result.problems.append(f"{reason}, expected {expected}")
+
+    async def _count(self, load: Load) -> None:
+        result = self.result
+        result.connections, result.connections_opened = load.connections, load.opened
+        result.tcp = load.tcp
+        for name, value in (await counters(self._client.admin, "upstream_rq_retry")).items():
+            result.retries += value if name.endswith(".upstream_rq_retry") else 0
+            result.retries_succeeded += value if name.endswith(".upstream_rq_retry_success") else 0
+        for sidecar in self._files.sidecars.values():
+            result.denied += (await counters(sidecar.admin, "mixer.check.denied")).get("mixer.check.denied", 0)
+        whole = result.total
+        result.problems += [f"a request failed: {reason}" for reason in whole.reasons[:_REASONS]]
+        result.problems += [f"a TCP round trip failed: {reason}" for reason in result.tcp.reasons[:_REASONS]]
+        if result.denied < result.refusals.refused:
+            result.problems.append(f"sidecars counted {result.denied} refusals, callers {result.refusals.refused}")
+
+    async def _phase(self, load: Load, name: str, requests: int) -> None:
+        self._begin(load, name)
+        await load.until(requests, self._children.check)
+        self._told(load)
+
+    def _begin(self, load: Load, name: str) -> Tally:
+        tally = load.begin(name)
+        self.result.phases.append(tally)
+        return tally
+
+    def _told(self, load: Load) -> None:
+        tally = load.tally
+        self._say(f"  {tally.name}: {tally.requests} requests, {tally.failures} failures; {shares(tally)}")
+
+
+def shares(tally: Tally) -> str:
+    """Who answered how many."""
+    whole = sum(tally.answered.values())
+    counts = sorted(tally.answered.items())
+    return ", ".join(f"{who} {count} ({100 * count / whole:.0f} %)" for who, count in counts) or "nobody answered"
+
+
+def _words(by_cluster: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {weight}" for name, weight in by_cluster.items())
+
+
+def _of(files: DemoFiles, name: str) -> Sidecar:
+    try:
+        return files.sidecars[name]
+    except KeyError:
+        raise PlaitError(f"the Procfile has no line `{name}: mesh run …`: the demo needs it") from None
+
+
+def _port_of(files: DemoFiles, name: str) -> int:
+    """The port a service is told to listen on: the last word of its command."""
+    try:
+        return int(files.services[name][-1])
+    except (KeyError, ValueError):
+        raise PlaitError(f"the Procfile has no line `{name}: … PORT`: the demo needs it") from None
