@@ -7,6 +7,7 @@ and clocks, statistics and access logs. The protocols bring their codecs; their 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
@@ -25,6 +26,7 @@ from plait.upstream.cluster import Cluster
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_log = logging.getLogger("plait.stream")
 _now = time.monotonic
 
 
@@ -67,7 +69,8 @@ class ProxyStats:
         self.rq_time = stats.histogram(prefix + "downstream_rq_time")
         self.filter_error = counter(prefix + "filter_error")
         self.classes: dict[int, Counter] = {n: counter(f"{prefix}downstream_rq_{n}xx") for n in range(1, 6)}
-        total, unanswered, classes = self.rq_total, self.rq_unanswered, tuple(self.classes.values())
+        self.unusual = counter(prefix + "downstream_rq_unusual")  # a status that is in no class
+        total, unanswered, classes = self.rq_total, self.rq_unanswered, (*self.classes.values(), self.unusual)
         completed = sum_of(classes)
         stats.observe(f"{prefix}downstream_rq_{protocol}_total", sum_of((total,)), grows=True)
         stats.observe(prefix + "downstream_rq_completed", completed, grows=True)
@@ -190,12 +193,16 @@ class StreamProxy(TerminalFilter):
         if response is None:
             stats.rq_unanswered.value += 1
         else:
-            stats.classes[response.status // 100].value += 1
+            counter = stats.classes.get(response.status // 100) or stats.unusual
+            counter.value += 1
         stats.cx_tx_bytes.value += stream.bytes_sent
         stats.rq_time.values.append((stream.ended - stream.started) * 1000)
         if self.access_logs:
             for log in self.access_logs:
-                log.record(stream)
+                try:
+                    log.record(stream)
+                except Exception:
+                    _log.exception("access log %s failed", type(log).__name__)
 
     def protocol_error(self, error: ProtocolError) -> None:
         """Count what a peer did wrong."""
