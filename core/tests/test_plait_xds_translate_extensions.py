@@ -348,3 +348,78 @@ def test_header_operations_are_of_the_model() -> None:
     from plait.xds import header_ops
 
     assert header_ops(VirtualHost(), Where(Positions.nowhere())) == HeaderOps()
+
+
+UDP = """
+import plait
+
+
+@plait.hookimpl
+def plait_protocols():
+    return [plait.UdpFilterType("acme.udp", None, lambda settings: None)]
+
+
+@plait.hookimpl
+def plait_filters():
+    return [plait.ListenerFilterType("acme.peek", None, lambda settings: None)]
+
+
+@plait.hookimpl
+def plait_telemetry():
+    return [plait.AccessLogType("acme.log", None, lambda settings: None)]
+"""
+UDP_LISTENER = """
+static_resources:
+  listeners:
+  - name: u
+    address: {{socket_address: {{protocol: UDP, address: 127.0.0.1, port_value: 53}}}}
+    listener_filters: {filters}
+"""
+
+
+@pytest.fixture
+def catalogue(site: Any) -> Catalogue:
+    groups = {f"plait.{kind}": {"acme": "acme"} for kind in ("protocols", "filters", "telemetry")}
+    site.add("acme-plugin", groups, modules={"acme": UDP})
+    return Catalogue([info for info in discover() if info.name == "acme"])
+
+
+def test_the_filter_of_a_udp_listener_is_its_one_listener_filter(catalogue: Catalogue) -> None:
+    made = load_bootstrap("", UDP_LISTENER.format(filters="[{name: acme.udp}]"), catalogue).listeners[0]
+    assert made.udp == Extension("acme.udp", "acme.udp", None, "protocols:acme")
+    assert (made.listener_filters, made.filter_chains, made.address.udp) == ((), (), True)
+
+
+@pytest.mark.parametrize(
+    ("filters", "said"),
+    [
+        ("[]", "--config-yaml:6:5: a UDP listener has 0 filters in listener_filters, expected one, such as "
+         "envoy.filters.udp_listener.udp_proxy"),
+        ("[{name: acme.peek}]", "--config-yaml:6:24: 'acme.peek' is a listener filter, expected a UDP listener's "
+         "filter"),
+        ("[{name: acme.udp}]\n    filter_chains: [{filters: []}]", "--config-yaml:7:5: a UDP listener has "
+         "filter_chains, expected its filter in listener_filters"),
+    ],
+)  # fmt: skip
+def test_a_udp_listener_takes_nothing_else(catalogue: Catalogue, filters: str, said: str) -> None:
+    with pytest.raises(ConfigErrors) as caught:
+        load_bootstrap("", UDP_LISTENER.format(filters=filters), catalogue)
+    assert str(caught.value) == said
+
+
+def test_access_logs_and_listener_filters_are_extensions(catalogue: Catalogue) -> None:
+    text = UDP_LISTENER.format(filters="[{name: acme.peek}]\n    access_log: [{name: acme.log}]").replace(
+        "protocol: UDP", "protocol: TCP"
+    )
+    with pytest.raises(ConfigErrors, match="the listener has no filter_chains"):
+        load_bootstrap("", text, catalogue)
+    translator = Translator(catalogue)
+    from envoy.config.bootstrap.v3.bootstrap_pb2 import Bootstrap
+
+    from plait.xds.translate.listener import listener
+
+    parsed = load(text, Bootstrap)
+    at = parsed.where / "static_resources" / "listeners" / 0
+    made = listener(parsed.message.static_resources.listeners[0], at, translator)
+    assert made.access_log == (Extension("acme.log", "acme.log", None, "telemetry:acme"),)
+    assert made.listener_filters == (Extension("acme.peek", "acme.peek", None, "filters:acme"),)
