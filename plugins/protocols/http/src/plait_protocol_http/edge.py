@@ -66,6 +66,9 @@ _NOTABLE = frozenset(
 )
 
 
+_GREETINGS_LIMIT = 4096
+
+
 class Date:
     """The date header's value, made once a second."""
 
@@ -103,9 +106,9 @@ class HttpEdge(StreamFilter):
         self._adds_server = settings.server_header == "append_if_absent"
         self._id_in_response = settings.always_set_request_id_in_response
         self._upgrades = frozenset(settings.upgrades)
-        shaping = (self._normalize is not None, self._strips_host, self._checks_names, self._via, self._remote)
-        self._plain = not any(shaping) and self._generate
-        """Nothing to do but to name the scheme and the request."""
+        self._plain = not (self._normalize or self._strips_host or self._checks_names or self._via)
+        """A request that says nothing about its caller only gets some fields, the same for every one of a caller."""
+        self._greetings: dict[tuple[str, int, str], dict[bytes, bytes]] = {}
 
     # the way in
 
@@ -113,18 +116,30 @@ class HttpEdge(StreamFilter):
         """Shape the request; refuse what may not come in."""
         request = stream.request
         headers = request.headers
-        scheme = b"https" if stream.connection.transport_protocol == "tls" else b"http"
         if b"#" in request.raw_path:  # never sent on the wire (RFC 9110, 7.1): what is behind it would go around rules
             return stream.reply(400, details="path_normalization_failed")
-        if self._plain and not request.upgrade and not headers.has_any(_NOTABLE) and request.raw_method != b"CONNECT":
-            request.raw_scheme = scheme
-            ids = self._ids
-            if not ids.stock:
-                ids.fill()
-            headers.append(_FORWARDED_PROTO, scheme)
-            headers.append(_REQUEST_ID, ids.stock.pop())
+        if self._plain and not (request.upgrade or request.raw_method == b"CONNECT" or headers.has_any(_NOTABLE)):
+            connection = stream.connection
+            caller = (connection.peer_ip, connection.local_port, connection.transport_protocol)
+            greeting = self._greetings.get(caller)
+            if greeting is None:
+                greeting = self._greet(stream, caller)
+            request.raw_scheme = greeting[_FORWARDED_PROTO]
+            headers.update(greeting)
+            if self._generate:
+                headers.added[_REQUEST_ID] = self._ids.next()
             return CONTINUE
-        return self._shape(stream, request, headers, scheme)
+        return self._shape(stream, request, headers, _scheme(stream))
+
+    def _greet(self, stream: Stream, caller: tuple[str, int, str]) -> dict[bytes, bytes]:
+        """What a caller's requests are given when they bring nothing of their own, found once and remembered."""
+        headers = Headers([])
+        self._identify(stream, headers, _scheme(stream))
+        headers.delete(_REQUEST_ID)
+        if len(self._greetings) >= _GREETINGS_LIMIT:
+            self._greetings.clear()
+        self._greetings[caller] = headers.added
+        return headers.added
 
     def _shape(self, stream: Stream, request: Request, headers: Headers, scheme: bytes) -> Verdict:
         settings = self._settings
@@ -252,9 +267,7 @@ class HttpEdge(StreamFilter):
 
     def on_response(self, stream: Stream) -> Verdict:
         """Sign the response."""
-        response = stream.response
-        assert response is not None
-        headers = response.headers
+        headers = stream.response.headers  # type: ignore[union-attr]  # there is one in this phase
         if headers.find(b"date") is None:
             headers.append(b"date", self._date.now())
         if self._overwrites_server:
@@ -268,6 +281,10 @@ class HttpEdge(StreamFilter):
             if request_id is not None:
                 headers.put(_REQUEST_ID, request_id)
         return CONTINUE
+
+
+def _scheme(stream: Stream) -> bytes:
+    return b"https" if stream.connection.transport_protocol == "tls" else b"http"
 
 
 def _append_to(headers: Headers, name: bytes, value: bytes, separator: bytes) -> None:
