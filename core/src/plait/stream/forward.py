@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import time
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from plait.api.config import RetryPolicy
 from plait.api.headers import Headers
@@ -92,28 +92,47 @@ class ForwardOptions:
         self.auto_host_rewrite = auto_host_rewrite
         self.buffer_limit_bytes = buffer_limit_bytes
         self.attempt_header = attempt_header
+        self.shapes = auto_host_rewrite or attempt_header  # the request depends on the host or the attempt
 
 
 def forward(stream: Stream, cluster: Cluster, options: ForwardOptions) -> Verdict:
     """Send the stream's request to ``cluster`` and its response back; returns STOP."""
-    Forward(cast("ServerStream", stream), cluster, options).start()
+    Forward(stream, cluster, options).start()  # type: ignore[arg-type]  # every stream with a router is one
     return STOP
+
+
+class _Body:
+    """A request's body while it comes: what no connection has taken yet, or all of it while a retry may need it."""
+
+    __slots__ = ("kept", "pieces", "size", "trailers")
+
+    def __init__(self, kept: bool) -> None:
+        self.kept = kept  # for a retry
+        self.pieces: list[bytes] = []
+        self.size = 0
+        self.trailers: Headers | None = None
+
+
+class _Again:
+    """The attempts of a request that a retry policy applies to."""
+
+    __slots__ = ("back_off", "count", "counted", "per_try", "tried")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.counted = False  # among the cluster's retries under way
+        self.tried: list[Host] = []
+        self.per_try: Timer | None = None
+        self.back_off: Timer | None = None
 
 
 class Forward(Sink, Timed):
     """One request on its way upstream, over all its attempts."""
 
     __slots__ = (
-        "_back_off",
-        "_early",
-        "_kept",
-        "_kept_bytes",
+        "_again",
+        "_body",
         "_paused",
-        "_per_try",
-        "_retries",
-        "_retrying",
-        "_trailers",
-        "_tried",
         "answered",
         "closed",
         "cluster",
@@ -144,44 +163,36 @@ class Forward(Sink, Timed):
         self.closed = False
         self.request_ended = False
         self.waiting = False  # in the pool's queue
-        self._retries = 0
-        self._retrying = False
-        self._tried: list[Host] | None = None
-        self._kept: list[bytes] | None = None  # the body so far, while a retry may need it
-        self._kept_bytes = 0
-        self._early: list[bytes] | None = None  # body that came before the connection
-        self._trailers: Headers | None = None
-        self._per_try: Timer | None = None
-        self._back_off: Timer | None = None
         self._paused = False
+        self._body: _Body | None = None  # of a request that did not come in one piece
+        self._again: _Again | None = None  # what a retry policy has to remember
 
     # the way out
 
     def start(self) -> None:
         """Count the request in and make the first attempt."""
-        stream, cluster = self.stream, self.cluster
+        stream, cluster, options = self.stream, self.cluster, self.options
         stream.upstream_cluster = cluster.name
-        request = self.request
         if cluster.requests_active >= cluster.max_requests:
             cluster.stats.rq_pending_overflow.value += 1
             stream.reply(503, _OVERFLOW, details="overflow", flag="UO", headers={"x-envoy-overloaded": "true"})
             return
         cluster.requests_active += 1
         stream.sink = self
-        options = self.options
-        if request.end:
+        if options.retry is not None:
+            self._again = _Again()
+        if self.request.end:
             self.request_ended = True
             if options.timeout_ticks:
                 stream.owner.proxy.wheel.add(self, options.timeout_ticks)
-        elif options.retry is not None:
-            self._kept = []
+        else:
+            self._body = _Body(options.retry is not None)
         self._attempt()
 
     def _attempt(self) -> None:
-        stream = self.stream
-        cluster = self.cluster
+        stream, cluster, again = self.stream, self.cluster, self._again
         stream.attempts += 1
-        host = cluster.pick() if self._tried is None else cluster.pick_other(self._tried)
+        host = cluster.pick() if again is None else cluster.pick_other(again.tried)
         if host is None:
             self._fail(503, "no healthy upstream", "UH", "no_healthy_upstream")
             return
@@ -192,82 +203,78 @@ class Forward(Sink, Timed):
         pool = host.pools.get(cluster.protocol or proxy.upstream_name)
         if pool is None:
             pool = pool_of(host, proxy.upstream_protocol(cluster), proxy.context)
-        self.pool = cast("Pool", pool)
-        connection = self.pool.take(self)
+        self.pool = pool  # type: ignore[assignment]  # only plait.stream.pool fills Host.pools
+        connection = pool.take(self)  # type: ignore[attr-defined]
         if connection is not None:
             self.connected(connection)
 
     def connected(self, connection: ClientConnection) -> None:
         """A connection is ours for this request."""
+        stream, options, host = self.stream, self.options, connection.host
         self.waiting = False
         self.connection = connection
-        host = connection.host
         host.active += 1
-        stream = self.stream
         stream.upstream_host = host.name
         stream.upstream_local = connection.local
-        options = self.options
         request = self.request
-        if options.auto_host_rewrite and host.endpoint.hostname:
-            request.raw_authority = host.endpoint.hostname.encode()
-            request.headers.changed = True
-        if options.attempt_header:
-            request.headers.put(b"x-envoy-attempt-count", str(stream.attempts).encode())
+        if options.shapes:
+            self._shape(request, host)
         self.sent_at = _now()
-        if options.retry is not None and options.retry.per_try_timeout_s:
-            self._per_try = stream.owner.proxy.context.call_later(options.retry.per_try_timeout_s, self._try_timed_out)
+        if self._again is not None and options.retry is not None and options.retry.per_try_timeout_s:
+            later = stream.owner.proxy.context.call_later
+            self._again.per_try = later(options.retry.per_try_timeout_s, self._try_timed_out)
         if not connection.open(self, request):
             return
-        if self._kept is not None and self._retries:
-            self._early = None
-            self._send_body(self._kept)
-        elif self._early is not None:
-            early, self._early = self._early, None
-            self._send_body(early)
+        if self._body is not None:
+            self._send_body(self._body)
         if stream.owner.write_paused and self.connection is not None:
             self.pause()
 
-    def _send_body(self, pieces: list[bytes]) -> None:
+    def _shape(self, request: Request, host: Host) -> None:
+        """What of the request depends on the host or the attempt."""
+        if self.options.auto_host_rewrite and host.endpoint.hostname:
+            request.raw_authority = host.endpoint.hostname.encode()
+            request.headers.changed = True
+        if self.options.attempt_header:
+            request.headers.put(b"x-envoy-attempt-count", str(self.stream.attempts).encode())
+
+    def _send_body(self, body: _Body) -> None:
+        """Send what came before this connection was there: on a retry that is all there is."""
         connection = self.connection
         if connection is None:
             return
-        trailers = self._trailers
-        last = self.request_ended and trailers is None
-        body = b"".join(pieces)
-        if body or last:
-            connection.send_data(self, body, last)
-        if trailers is not None:
-            connection.send_trailers(self, trailers)
+        data = b"".join(body.pieces)
+        if not body.kept:
+            body.pieces.clear()
+        last = self.request_ended and body.trailers is None
+        if data or last:
+            connection.send_data(self, data, last)
+        if body.trailers is not None:
+            connection.send_trailers(self, body.trailers)
         self.stream.owner.resume_reading()
 
     def send_data(self, data: bytes, end: bool) -> None:
         if end:
             self._body_ended()
-        kept = self._kept
-        if kept is not None:
-            self._kept_bytes += len(data)
-            if self._kept_bytes > self.options.buffer_limit_bytes:
-                if self.connection is None:
-                    self._early = [*kept]
-                self._kept = None  # too long to send twice: no retry from here on
-            else:
-                kept.append(data)
-        connection = self.connection
+        connection, body = self.connection, self._body
+        if body is not None and (body.kept or connection is None):
+            body.pieces.append(data)
+            body.size += len(data)
+            if body.kept and body.size > self.options.buffer_limit_bytes:
+                body.kept = False  # too long to send twice: no retry from here on
+                if connection is not None:
+                    body.pieces.clear()
         if connection is not None:
             connection.send_data(self, data, end)
-        elif self._kept is None or not self._retries:
-            if self._early is None:
-                self._early = []
-            self._early.append(data)
+        elif body is not None and body.size > self.options.buffer_limit_bytes:
             self.stream.owner.pause_reading()
 
     def send_trailers(self, trailers: Headers) -> None:
         self._body_ended()
-        self._trailers = trailers
+        if self._body is not None:
+            self._body.trailers = trailers
         if self.connection is not None:
             self.connection.send_trailers(self, trailers)
-        elif self._early is None:
-            self._early = []
 
     def _body_ended(self) -> None:
         self.request_ended = True
@@ -278,25 +285,31 @@ class Forward(Sink, Timed):
 
     def on_response(self, response: Response) -> None:
         """The head of the response (with its body, if ``end``)."""
-        stats = self.cluster.stats
         status = response.status
-        counter = stats.codes.get(status) or stats.code(status)
-        counter.value += 1
-        rule = self.options.retry
-        if rule is not None:
-            if rule.on_status(status) and self._may_retry(rule):
-                self._retry(rule)
-                return
-            if self._retries and status < 500:
-                stats.rq_retry_success.value += 1
-            if self._per_try is not None:
-                self._per_try.cancel()
+        codes = self.cluster.stats.codes
+        if status in codes:
+            codes[status].value += 1
+        else:
+            self.cluster.stats.code(status).value += 1
+        if self._again is not None and self._tries_again(self._again, status):
+            return
         self.answered = True
         if response.end:
             self._close(True)
         stream = self.stream
         if not stream.replied:
             stream.respond(response)
+
+    def _tries_again(self, again: _Again, status: int) -> bool:
+        rule = self.options.retry
+        if rule is not None and rule.on_status(status) and self._may_retry(rule):
+            self._retry(rule)
+            return True
+        if again.count and status < 500:
+            self.cluster.stats.rq_retry_success.value += 1
+        if again.per_try is not None:
+            again.per_try.cancel()
+        return False
 
     def on_interim(self, status: int, headers: Headers) -> None:
         """An informational head."""
@@ -340,35 +353,38 @@ class Forward(Sink, Timed):
     # retries
 
     def _may_retry(self, rule: RetryRule) -> bool:
-        if self.answered or (self._kept is None and not self.request.end):
+        again, cluster = self._again, self.cluster
+        if again is None or self.answered or (self._body is not None and not self._body.kept):
             return False
-        stats = self.cluster.stats
-        if self._retries >= rule.count:
-            stats.rq_retry_limit_exceeded.value += 1
+        if again.count >= rule.count:
+            cluster.stats.rq_retry_limit_exceeded.value += 1
             self.stream.flags = (*self.stream.flags, "URX")
             return False
-        if self.cluster.retries >= self.cluster.max_retries:
-            stats.rq_retry_overflow.value += 1
+        if cluster.retries >= cluster.max_retries:
+            cluster.stats.rq_retry_overflow.value += 1
             return False
         return True
 
     def _retry(self, rule: RetryRule) -> None:
-        cluster = self.cluster
+        again, cluster = self._again, self.cluster
+        if again is None:
+            return
         cluster.stats.rq_retry.value += 1
-        if not self._retrying:
-            self._retrying = True
+        if not again.counted:
+            again.counted = True
             cluster.retries += 1
-        self._retries += 1
+        again.count += 1
         if rule.avoid_previous and self.host is not None:
-            self._tried = [*(self._tried or []), self.host]
+            again.tried.append(self.host)
         connection = self.connection
         if connection is not None:
             self._leave_connection()
             connection.abandon(self, "retry")
-        self._back_off = self.stream.owner.proxy.context.call_later(rule.back_off_s(self._retries), self._try_again)
+        again.back_off = self.stream.owner.proxy.context.call_later(rule.back_off_s(again.count), self._try_again)
 
     def _try_again(self) -> None:
-        self._back_off = None
+        if self._again is not None:
+            self._again.back_off = None
         if not self.closed:
             self._attempt()
 
@@ -391,7 +407,8 @@ class Forward(Sink, Timed):
             self._fail(504, "upstream request timeout", "UT", "response_timeout")
 
     def _try_timed_out(self) -> None:
-        self._per_try = None
+        if self._again is not None:
+            self._again.per_try = None
         if self.closed or self.answered:
             return
         self.cluster.stats.rq_per_try_timeout.value += 1
@@ -419,9 +436,10 @@ class Forward(Sink, Timed):
                 connection.resume_stream(self)
             self.connection = None
             connection.host.active -= 1
-            if self._per_try is not None:
-                self._per_try.cancel()
-                self._per_try = None
+            again = self._again
+            if again is not None and again.per_try is not None:
+                again.per_try.cancel()
+                again.per_try = None
 
     def _close(self, complete: bool) -> None:
         """Everything is said, or nothing will be: give back what the request holds."""
@@ -430,18 +448,19 @@ class Forward(Sink, Timed):
             self.pool.forget(self)
         if self.connection is not None:
             self._leave_connection()
-        stream = self.stream
+        stream, cluster, again = self.stream, self.cluster, self._again
         if stream.sink is self:
             stream.sink = None
-        cluster = self.cluster
         cluster.requests_active -= 1
-        if self._retrying:
-            cluster.retries -= 1
-        if self.slot is not None:
-            self.slot.discard(self)
+        slot = self.slot
+        if slot is not None:
+            slot.discard(self)
             self.slot = None
-        if self._back_off is not None:
-            self._back_off.cancel()
+        if again is not None:
+            if again.counted:
+                cluster.retries -= 1
+            if again.back_off is not None:
+                again.back_off.cancel()
         if complete:
             cluster.stats.rq_time.values.append((_now() - self.sent_at) * 1000)
 
