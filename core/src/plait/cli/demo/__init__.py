@@ -20,7 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--requests",
         metavar="N",
         type=_requests,
-        default=4000,
+        default=3000,
         help=f"about how many requests to send, at least {FEWEST_REQUESTS}",
     )
     parser.add_argument("--keep", action="store_true", help="leave everything running until Ctrl-C")

@@ -14,6 +14,7 @@ from typing import Any
 
 import attrs
 
+from plait.api.errors import PlaitError
 from plait.cli.demo.files import HOST
 
 ANSWER_TIMEOUT_S = 15.0
@@ -74,7 +75,7 @@ class HttpClient:
         self.opened = 0
 
     async def get(self, path: str, user: str = "") -> Answer:
-        """Ask and read the answer. Raises OSError, EOFError, ValueError or TimeoutError, and the next call reconnects."""
+        """Ask and read the answer. Raises OSError (as TimeoutError), EOFError, ValueError; the next call reconnects."""
         whole = False
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
@@ -145,7 +146,10 @@ class Load:
         while tally.requests < requests:
             still()
             tally.changed.clear()
-            await asyncio.wait_for(tally.changed.wait(), 2 * ANSWER_TIMEOUT_S)
+            try:
+                await asyncio.wait_for(tally.changed.wait(), 2 * ANSWER_TIMEOUT_S)
+            except TimeoutError:
+                raise PlaitError(f"no request was answered for {2 * ANSWER_TIMEOUT_S:g} s") from None
 
     async def _ask(self, client: HttpClient) -> None:
         pace = _Pace(self._pause_s)
@@ -207,7 +211,10 @@ class _Pace:
 
 
 async def _answer(reader: asyncio.StreamReader) -> Answer:
-    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    try:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    except asyncio.LimitOverrunError as error:
+        raise ValueError("the head of the answer does not end") from error
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
     body = await reader.readexactly(int(headers.get("content-length", "0")))
     return Answer(int(head[0].split(" ", 2)[1]), headers, body)

@@ -20,6 +20,8 @@ from plait.cli.demo.report import as_object, next_steps, table
 from plait.cli.demo.scenario import Result, Scenario
 from plait.cli.exits import Exit
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 def play(arguments: argparse.Namespace) -> int:
     """Play; the exit code. Raises PlaitError, its files left behind for a look at the logs."""
@@ -59,19 +61,19 @@ async def _play(arguments: argparse.Namespace, files: DemoFiles) -> Exit:
             say(f"all of it runs on, its files are in {files.folder}; Ctrl-C ends it")
             await asyncio.Event().wait()
     except asyncio.CancelledError:
-        say("interrupted")
+        say("interrupted" if code is Exit.INTERRUPTED else "ending as asked to")
     finally:
         # From here on a signal cuts the ending short instead of cancelling it.
         _on_signals(loop, children.kill_all)
         say("ending services and sidecars")
         await children.end()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _SIGNALS:
             loop.remove_signal_handler(number)
     return code
 
 
 def _on_signals(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in _SIGNALS:
         loop.add_signal_handler(number, call)
 
 

@@ -8,7 +8,7 @@ import os
 import signal
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from plait.api.errors import PlaitError
 from plait.cli.demo.files import HOST
@@ -25,11 +25,12 @@ class Children:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.pids: dict[str, int] = {}
         self._running: dict[str, asyncio.subprocess.Process] = {}
 
-    async def start(self, name: str, argv: Sequence[str]) -> int:
-        """Start it in the demo's folder, its output in ``NAME.log``; the process id."""
-        with open(self._folder / f"{name}.log", "ab") as log:
+    async def start(self, name: str, argv: Sequence[str]) -> None:
+        """Start it in the demo's folder, its output in ``NAME.log``."""
+        with self._log_file(name) as log:
             child = await asyncio.create_subprocess_exec(
                 *argv,
                 cwd=self._folder,
@@ -39,7 +40,7 @@ class Children:
                 start_new_session=True,
             )
         self._running[name] = child
-        return child.pid
+        self.pids[name] = child.pid
 
     def signal(self, name: str, number: signal.Signals) -> None:
         """Send a signal to one that runs."""
@@ -120,13 +121,16 @@ class Children:
         if code is not None:
             raise PlaitError(f"{name} ended with exit code {code}; its log ends with\n{self._log(name)}")
 
+    def _log_file(self, name: str) -> BinaryIO:
+        return open(self._folder / f"{name}.log", "ab")
+
     def _log(self, name: str) -> str:
         lines = (self._folder / f"{name}.log").read_text(errors="replace").splitlines()[-_LOG_LINES:]
         return "\n".join(f"  {line}" for line in lines) or "  nothing"
 
 
 async def get(port: int, path: str) -> tuple[int, bytes]:
-    """Status and body of a page of an admin server. Raises OSError, or PlaitError for what is no HTTP answer."""
+    """Status and body of a page of an admin server. Raises PlaitError."""
     try:
         async with asyncio.timeout(_PAGE_TIMEOUT_S):
             reader, writer = await asyncio.open_connection(HOST, port)
@@ -135,8 +139,8 @@ async def get(port: int, path: str) -> tuple[int, bytes]:
                 head, _, body = (await reader.read(-1)).partition(b"\r\n\r\n")
             finally:
                 writer.close()
-    except TimeoutError:
-        raise PlaitError(f"no answer from the admin server on {port}") from None
+    except OSError as error:
+        raise PlaitError(f"no answer from the admin server on {port}: {str(error) or 'it takes too long'}") from error
     try:
         return int(head.split(b" ", 2)[1]), body
     except (IndexError, ValueError):
@@ -145,13 +149,21 @@ async def get(port: int, path: str) -> tuple[int, bytes]:
 
 async def counters(port: int, pattern: str) -> dict[str, int]:
     """Counters and gauges whose names match."""
-    status, body = await get(port, f"/stats?format=json&filter={pattern}")
-    if status != 200:
-        raise PlaitError(f"the admin server on {port} answered {status} for /stats")
-    return {str(stat["name"]): int(stat["value"]) for stat in json.loads(body)["stats"] if "value" in stat}
+    found = await _object(port, f"/stats?format=json&filter={pattern}")
+    return {str(stat["name"]): int(stat["value"]) for stat in found["stats"] if "value" in stat}
 
 
 async def config_version(port: int) -> int:
     """Which version of the configuration is in force; it grows."""
-    _, body = await get(port, "/server_info")
-    return int(json.loads(body)["config_version"])
+    return int((await _object(port, "/server_info"))["config_version"])
+
+
+async def _object(port: int, path: str) -> Any:
+    status, body = await get(port, path)
+    try:
+        found = json.loads(body)
+    except ValueError:
+        found = None
+    if status != 200 or not isinstance(found, dict):
+        raise PlaitError(f"the admin server on {port} answered {status} for {path}, expected 200 and a JSON object")
+    return found

@@ -18,12 +18,14 @@ def as_object(result: Result) -> dict[str, Any]:
         "ok": not result.problems,
         "problems": result.problems,
         "ports": dict(result.ports),
+        "pids": dict(result.pids),
         "total": _object(result.total),
         "phases": [_object(phase) for phase in result.phases],
         "tcp": _object(result.tcp),
         "refusals": {
             "asked": refusals.asked,
             "refused": refusals.refused,
+            "let_pass": refusals.let_pass,
             "counted_by_sidecars": result.denied,
             "answers": refusals.reasons,
         },
@@ -48,8 +50,8 @@ def table(result: Result) -> str:
             "",
             f"retries by the client's sidecar: {result.retries}, of which {result.retries_succeeded} gave the caller "
             "a good answer",
-            f"refused by policy: {refusals.refused} of {refusals.asked} asked to be, counted by the sidecars: "
-            f"{result.denied}",
+            f"policies: {refusals.refused} requests were refused, and the sidecars counted {result.denied}; "
+            f"{refusals.let_pass} of a caller they allow got through",
             f"connections: {result.connections} used, {result.connections_opened} opened in all: "
             + ("none was lost" if result.connections == result.connections_opened else "some were lost"),
             f"it took {result.elapsed_s:.1f} s",
@@ -58,10 +60,10 @@ def table(result: Result) -> str:
 
 
 def next_steps(result: Result, files: DemoFiles, *, running: bool) -> str:
-    """Commands to try, for the ports in use."""
-    http, tcp, admin = (result.ports[name] for name in ("http", "tcp", f"{CLIENT} admin"))
-    where = files.folder if running else "examples/demo"
-    sidecar = f"$(pgrep -f 'plait run -c {files.sidecars[CLIENT].file.name}' | head -1)"
+    """Commands to try: on the ports in use, or on those of the files when nothing runs any more."""
+    as_written = {new: port for port, new in files.ports.items()}
+    ports = (result.ports[name] for name in ("http", "tcp", f"{CLIENT} admin"))
+    http, tcp, admin = (port if running else as_written.get(port, port) for port in ports)
     steps = [
         (f"curl -i {HOST}:{http}/", "a request, and who answered it"),
         (f"curl -i -H 'x-user: mallory' {HOST}:{http}/", "the same for a caller whom a policy refuses"),
@@ -71,15 +73,18 @@ def next_steps(result: Result, files: DemoFiles, *, running: bool) -> str:
         (f"curl {HOST}:{admin}/stats/prometheus", "the same for Prometheus"),
         (f"curl {HOST}:{admin}/clusters", "where it sends to"),
         (f"curl {HOST}:{admin}/config_dump", "its configuration"),
-        (f"tail -f {where}/access.log", "its access log"),
-        (f"$EDITOR {where}/client.yaml", "change a weight, then:"),
-        (f"kill -HUP {sidecar}", "and the next request follows it"),
-        (f"$EDITOR {where}/services.yaml", "take out an instance: the registry is watched"),
     ]
-    if not running:
-        steps = [step for step in steps if "access.log" not in step[0] and "kill -HUP" not in step[0]]
+    if running:
+        steps += [
+            (f"tail -f {files.folder}/access.log", "its access log"),
+            (f"$EDITOR {files.folder}/services.yaml", "take out an instance: the registry is watched"),
+            (f"$EDITOR {files.folder}/{files.sidecars[CLIENT].file.name}", "change a weight, then:"),
+            (f"kill -HUP {result.pids[CLIENT]}", "the next request follows it"),
+        ]
+    else:
         steps.insert(0, ("mesh demo --keep", "leaves all of this running; then, elsewhere:"))
-    width = max(len(command) for command, _ in steps if len(command) < 60)
+        steps.append(("$EDITOR examples/demo/*.yaml", "change what the demo runs"))
+    width = max(len(command) for command, _ in steps)
     return "\n".join(["try next:", *(f"  {command.ljust(width)}  # {why}" for command, why in steps)])
 
 
