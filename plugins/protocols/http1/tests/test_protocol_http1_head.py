@@ -26,6 +26,7 @@ BAD: list[tuple[str, int, bytes]] = [
     ("empty method", 400, b" / HTTP/1.1\r\n" + HOST + b"\r\n"),
     ("control character in the target", 400, b"GET /\x07 HTTP/1.1\r\n" + HOST + b"\r\n"),
     ("DEL in the target", 400, b"GET /\x7f HTTP/1.1\r\n" + HOST + b"\r\n"),
+    ("bytes beyond ASCII in the target", 400, b"GET /\xc3\xa9 HTTP/1.1\r\n" + HOST + b"\r\n"),
     ("relative target", 400, b"GET hello HTTP/1.1\r\n" + HOST + b"\r\n"),
     ("asterisk for GET", 400, b"GET * HTTP/1.1\r\n" + HOST + b"\r\n"),
     ("other scheme", 400, b"GET ftp://a/ HTTP/1.1\r\n" + HOST + b"\r\n"),
@@ -172,7 +173,7 @@ def test_chunked_wins_over_length_when_allowed() -> None:
 def test_strange_but_valid_requests_are_read() -> None:
     for data in (
         b"OPTIONS * HTTP/1.1\r\nHost:\r\n\r\n",
-        b"M-SEARCH /\xc3\xa9?a=b|c HTTP/1.1\r\nhOsT:a:80\t \r\n\r\n",
+        b"M-SEARCH /%C3%A9?a=b|c HTTP/1.1\r\nhOsT:a:80\t \r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: [::1]:80\r\nX:\r\nY: \xff\t\r\n\r\n",
         b"CONNECT [::1]:80 HTTP/1.1\r\nHost: [::1]:80\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 000\r\n\r\n",

@@ -61,7 +61,7 @@ def encode_chunk(data: bytes) -> bytes:
 
 def encode_trailers(trailers: Headers) -> bytes:
     """The last chunk and the trailers behind it; raises LocalProtocolError."""
-    lines = encode_response_fields(Headers([field for field in trailers.raw if field[0] not in _NOT_TRAILERS]))
+    lines = encode_fields(Headers([field for field in trailers.raw if field[0] not in _NOT_TRAILERS]), RESPONSE_PREFIXES, "http1 response")
     return b"0%b\r\n\r\n" % lines
 
 

@@ -299,7 +299,7 @@ class Http1Client(ClientCodec):
         method = request.raw_method
         path = request.raw_path
         authority = request.raw_authority
-        fields = encode_request_fields(request.headers)
+        fields = encode_fields(request.headers, REQUEST_PREFIXES, "http1 request")
         if method not in _METHODS and not is_token(method):
             raise LocalProtocolError(f"cannot send the method {method[:64]!r}, it is not a token", status=500)
         is_connect = method == b"CONNECT"

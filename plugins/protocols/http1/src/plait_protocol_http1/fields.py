@@ -268,7 +268,7 @@ def is_chunked(fields: Fields, allow_length: bool) -> bool:
     return True
 
 
-class _Prefixes(dict[bytes, bytes]):
+class Prefixes(dict[bytes, bytes]):
     """Names of fields to ``name: ``, or to nothing for those that stay behind; refuses names that are no token."""
 
     def __missing__(self, name: bytes) -> bytes:
@@ -282,35 +282,36 @@ class _Prefixes(dict[bytes, bytes]):
 
 
 # Both directions write content-length themselves; a request also writes its host.
-_RESPONSE_PREFIXES = _Prefixes()
-_REQUEST_PREFIXES = _Prefixes({b"host": b"", b"te": b"\r\nte: "})
+RESPONSE_PREFIXES = Prefixes()
+REQUEST_PREFIXES = Prefixes({b"host": b"", b"te": b"\r\nte: "})
 
 
-def encode_response_fields(headers: Headers) -> bytes:
-    """The fields that go on to downstream, each line behind a CRLF; raises LocalProtocolError."""
-    return _encode(headers, _RESPONSE_PREFIXES, "http1 response")
+def encode_fields(headers: Headers, prefixes: Prefixes, key: str) -> bytes:
+    """The fields that go on, each line behind a CRLF; raises LocalProtocolError.
 
-
-def encode_request_fields(headers: Headers) -> bytes:
-    """The fields that go on to upstream, each line behind a CRLF, without host; raises LocalProtocolError."""
-    return _encode(headers, _REQUEST_PREFIXES, "http1 request")
-
-
-def _encode(headers: Headers, prefixes: _Prefixes, key: str) -> bytes:
+    ``prefixes`` and ``key`` are of the direction. What is made of a block is kept with it.
+    """
     block = headers.block
-    text = block.encoded.get(key)
-    if text is None:
-        text = block.encoded[key] = _lines([prefix + value for name, value in block.raw if (prefix := prefixes[name])])
+    encoded = block.encoded
+    if key in encoded:
+        text = encoded[key]
+    else:
+        text = encoded[key] = _lines([prefix + value for name, value in block.raw if (prefix := prefixes[name])])
     added = headers.added
-    if added:
+    if not added:
+        return text
+    lines = [prefixes[name] + value for name, value in added.items()]
+    more = b"".join(lines)
+    # One scan for all of them: as many CR and LF as lines, or something inside a line would end it.
+    count = len(lines)
+    if 0 in more or more.count(10) != count or more.count(13) != count:
         return text + _lines([prefix + value for name, value in added.items() if (prefix := prefixes[name])])
-    return text
+    return text + more
 
 
 def _lines(lines: list[bytes]) -> bytes:
     """Lines joined, each with its CRLF in front: it is part of every prefix."""
     text = b"".join(lines)
-    # One scan for all of them: as many CR and LF as lines, or something inside a line would end it.
     if 0 in text or text.count(10) != len(lines) or text.count(13) != len(lines):
         raise LocalProtocolError("cannot send a head with CR, LF or NUL in a field", status=500)
     return text

@@ -47,7 +47,7 @@ def parse_request_line(line: bytes, options: Http1Options) -> RequestLine:
             raise refuse(f"version {version[:64]!r} is malformed", "codec_error")
         if not options.accept_http_10:
             raise refuse("HTTP/1.0 is not accepted", "low_version", 426)
-    if not target or 0 in target.translate(VISIBLE):
+    if not target or 0 in target.translate(VISIBLE) or not target.isascii():
         raise refuse(f"request target {target[:64]!r} is malformed", "invalid_url")
     if method == b"CONNECT":
         if not is_host(target) or not _AUTHORITY.fullmatch(target):

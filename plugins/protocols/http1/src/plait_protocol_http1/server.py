@@ -325,7 +325,7 @@ class Http1Server(ServerCodec):
         if self._writing != _IDLE:
             raise LocalProtocolError("cannot begin a response inside another", status=500)
         status = response.status
-        fields = encode_response_fields(response.headers)
+        fields = encode_fields(response.headers, RESPONSE_PREFIXES, "http1 response")
         body = response.body
         if status == 101 or (self._is_connect and 200 <= status < 300):
             return self._accept(request, response, fields)
@@ -401,7 +401,7 @@ class Http1Server(ServerCodec):
         if self._writing != _IDLE or not 100 <= status < 200 or status == 101:
             raise LocalProtocolError(f"cannot send an interim response with status {status} here", status=500)
         first = STATUS_LINES.get(status) or b"HTTP/1.1 %d Unknown" % status
-        return b"%b%b\r\n\r\n" % (first, encode_response_fields(headers))
+        return b"%b%b\r\n\r\n" % (first, encode_fields(headers, RESPONSE_PREFIXES, "http1 response"))
 
     def encode_data(self, request: Request, data: bytes, end: bool) -> bytes:
         """A piece of the body; raises LocalProtocolError when it is more or less than the declared length."""
