@@ -41,10 +41,9 @@ class RetryRule:
         self.max_s = policy.max_interval_s
         self.avoid_previous = policy.previous_hosts
         self.on_5xx = "5xx" in words
-        self.on_connect = bool(words & {"connect-failure", "5xx", "gateway-error"})
-        self.on_refused = bool(words & {"refused-stream", "5xx"})
         self.on_reset = bool(words & {"reset", "5xx", "gateway-error"})
-        self.before_request = self.on_reset or "reset-before-request" in words
+        self.on_connect = self.on_reset or bool(words & {"connect-failure", "reset-before-request"})
+        self.on_refused = self.on_reset or "refused-stream" in words
         statuses: set[int] = set()
         if "gateway-error" in words:
             statuses |= _GATEWAY
@@ -60,12 +59,14 @@ class RetryRule:
 
     def on_failure(self, flag: str, refused: bool) -> bool:
         """Whether a failure before the response (``UF`` connecting, ``UT`` per try, else a reset) is tried again."""
+        if flag == "UO" or flag == "LR":
+            return False  # our own limit or fault: another try meets it again
         if flag == "UF":
             return self.on_connect
         if refused:
             return self.on_refused
         if flag == "UT":
-            return self.on_5xx or 504 in self.statuses
+            return self.on_reset or 504 in self.statuses
         return self.on_reset
 
     def back_off_s(self, attempt: int) -> float:
@@ -175,7 +176,7 @@ class Forward(Sink, Timed):
         stream.upstream_cluster = cluster.name
         if cluster.requests_active >= cluster.max_requests:
             cluster.stats.rq_pending_overflow.value += 1
-            stream.reply(503, _OVERFLOW, details="overflow", flag="UO", headers={"x-envoy-overloaded": "true"})
+            stream.reply(503, _OVERFLOW, details="overflow", flag="UO", headers=_OVERLOADED)
             return
         cluster.requests_active += 1
         stream.sink = self
@@ -286,13 +287,13 @@ class Forward(Sink, Timed):
     def on_response(self, response: Response) -> None:
         """The head of the response (with its body, if ``end``)."""
         status = response.status
+        if self._again is not None and self._tries_again(self._again, status):
+            return
         codes = self.cluster.stats.codes
         if status in codes:
             codes[status].value += 1
         else:
             self.cluster.stats.code(status).value += 1
-        if self._again is not None and self._tries_again(self._again, status):
-            return
         self.answered = True
         if response.end:
             self._close(True)
@@ -303,6 +304,7 @@ class Forward(Sink, Timed):
     def _tries_again(self, again: _Again, status: int) -> bool:
         rule = self.options.retry
         if rule is not None and rule.on_status(status) and self._may_retry(rule):
+            self.cluster.stats.retried(status).value += 1
             self._retry(rule)
             return True
         if again.count and status < 500:
@@ -333,7 +335,7 @@ class Forward(Sink, Timed):
             return
         if self.answered:
             self._close(False)
-            self.stream.reset(details, flag=flag)
+            self.stream.reset(details.replace("before_response", "after_response"), flag=flag)
             return
         host = self.host
         if host is not None:
@@ -348,7 +350,8 @@ class Forward(Sink, Timed):
     def _fail(self, status: int, reason: str, flag: str, details: str) -> None:
         self.cluster.stats.code(status).value += 1
         self._close(False)
-        self.stream.reply(status, reason, details=details, flag=flag)
+        headers = _OVERLOADED if flag == "UO" else None
+        self.stream.reply(status, reason, details=details, flag=flag, headers=headers)
 
     # retries
 
@@ -362,6 +365,7 @@ class Forward(Sink, Timed):
             return False
         if cluster.retries >= cluster.max_retries:
             cluster.stats.rq_retry_overflow.value += 1
+            self.stream.flags = (*self.stream.flags, "UO")
             return False
         return True
 
@@ -421,12 +425,14 @@ class Forward(Sink, Timed):
     def cancel(self, reason: str) -> None:
         if self.closed:
             return
-        self.cluster.stats.rq_cancelled.value += 1
+        stats = self.cluster.stats
         connection = self.connection
         self._close(False)
         if connection is not None:
             connection.abandon(self, reason)
-            self.cluster.stats.rq_tx_reset.value += 1
+            stats.rq_tx_reset.value += 1
+        else:
+            stats.rq_cancelled.value += 1
 
     def _leave_connection(self) -> None:
         connection = self.connection
@@ -486,4 +492,5 @@ class Forward(Sink, Timed):
             owner.resume_reading()
 
 
+_OVERLOADED = {"x-envoy-overloaded": "true"}
 _OVERFLOW = "upstream connect error or disconnect/reset before headers. reset reason: overflow"

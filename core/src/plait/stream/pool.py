@@ -32,6 +32,7 @@ def pool_of(host: Host, protocol: ProtocolType, context: Context) -> Pool:
     pool = host.pools.get(protocol.name)
     if pool is None:
         pool = host.pools[protocol.name] = Pool(host, protocol, context)
+        pool.drained = host.gone  # a retry on a cluster that was replaced: nothing stays behind it
     return pool  # type: ignore[return-value]  # only this module fills ``Host.pools``
 
 

@@ -41,9 +41,11 @@ class Host:
         self.address = address
         self.name = str(Address(path=address) if isinstance(address, str) else Address(address[0], address[1]))
         self.pools: dict[str, ConnectionPool] = {}
+        self.gone = False
 
     def drain(self) -> None:
         """The host is gone from the cluster."""
+        self.gone = True
         for pool in self.pools.values():
             pool.drain()
         self.pools.clear()
@@ -109,6 +111,10 @@ class ClusterStats:
             name = f"{self._prefix}upstream_rq_{group}xx"
             self._stats.observe(name, lambda: sum([c.value for s, c in codes.items() if s // 100 == group]), grows=True)
         return counter
+
+    def retried(self, status: int) -> Counter:
+        """Responses with a status that were not passed on, because the request was tried again."""
+        return self._stats.counter(f"{self._prefix}retry.upstream_rq_{status}")
 
     def cx_protocol(self, protocol: str) -> Counter:
         """Connections made with one protocol (``upstream_cx_http1_total``)."""
