@@ -217,7 +217,8 @@ async def _answer(reader: asyncio.StreamReader) -> Answer:
         raise ValueError("the head of the answer does not end") from error
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
     body = await reader.readexactly(int(headers.get("content-length", "0")))
-    return Answer(int(head[0].split(" ", 2)[1]), headers, body)
+    status = head[0].partition(" ")[2][:3]
+    return Answer(int(status), headers, body)
 
 
 def total(tallies: Sequence[Tally]) -> Tally:

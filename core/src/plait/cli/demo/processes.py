@@ -85,6 +85,8 @@ class Children:
             async with asyncio.timeout(END_TIMEOUT_S):
                 for child in running:
                     await child.wait()
+        except TimeoutError:
+            pass  # those that are left are killed
         finally:
             self.kill_all()
         for child in running:
