@@ -70,7 +70,15 @@ class Request(Message):
     oneway: bool
     timeout_s: float
 
-    def __init__(self, headers: Headers, id: int = 0) -> None:
+    def __init__(
+        self,
+        headers: Headers,
+        id: int = 0,
+        raw_method: bytes = b"",
+        raw_path: bytes = b"",
+        raw_authority: bytes = b"",
+        protocol: str = "",
+    ) -> None:
         self.headers = headers
         self.id = id
         self.body = b""
@@ -78,10 +86,10 @@ class Request(Message):
         self.trailers = None
         self.raw = None
         self.native = None
-        self.protocol = ""
-        self.raw_method = b""
-        self.raw_path = b""
-        self.raw_authority = b""
+        self.protocol = protocol
+        self.raw_method = raw_method
+        self.raw_path = raw_path
+        self.raw_authority = raw_authority
         self.raw_scheme = b""
         self.upgrade = b""
         self.oneway = False
@@ -131,18 +139,20 @@ class Response(Message):
     code: int
     reason: bytes
 
-    def __init__(self, status: int, headers: Headers, id: int = 0) -> None:
+    def __init__(
+        self, status: int, headers: Headers, id: int = 0, reason: bytes = b"", protocol: str = "", body: bytes = b""
+    ) -> None:
         self.status = status
         self.headers = headers
         self.id = id
-        self.body = b""
+        self.body = body
         self.end = True
         self.trailers = None
         self.raw = None
         self.native = None
-        self.protocol = ""
+        self.protocol = protocol
         self.code = 0
-        self.reason = b""
+        self.reason = reason
 
 
 class Interim(Event):

@@ -29,15 +29,15 @@ from plait.api import (
 )
 from plait_protocol_http1.body import LAST_CHUNK, ChunkedDecoder, encode_chunk, encode_trailers
 from plait_protocol_http1.fields import (
+    REQUEST_PREFIXES,
     Fields,
     check_sendable,
-    encode_request_fields,
-    is_chunked,
+    encode_fields,
     is_token,
     parse_fields,
     refuse,
 )
-from plait_protocol_http1.head import HeadBuffer, StatusLines
+from plait_protocol_http1.head import HeadBuffer, ResponseHead, StatusLines
 from plait_protocol_http1.options import Http1Options
 
 _IDLE = 0
@@ -68,6 +68,7 @@ class Http1Client(ClientCodec):
         self.output: list[bytes] = []
         self.reusable = True
         self.max_streams: int = 1
+        self._gathering: bool = False
         self._state: int = _IDLE
         self._id: int = 0
         self._left: int = 0
@@ -84,9 +85,8 @@ class Http1Client(ClientCodec):
         self._limit: int = self._options.max_headers_count
         self._partial = HeadBuffer(self._limit_bytes, b"HTTP/1.")
         self._next_id: int = 0
-        # A server repeats its head while its clock shows the same second: the last one is parsed once.
-        self._block: bytes = b""
-        self._block_parsed: Fields = Fields([])
+        self._head: ResponseHead | None = None  # the last one, and the bytes of it
+        self._head_bytes: bytes = b""
 
     # reading
 
@@ -96,7 +96,7 @@ class Http1Client(ClientCodec):
             return ()
         state = self._state
         if state == _HEAD:
-            if self._partial:
+            if self._gathering:
                 return self._feed_partial(data)
             return self._read_head(data, 0)
         if state == _BODY:
@@ -125,61 +125,64 @@ class Http1Client(ClientCodec):
             gathered = self._partial.add(data)
         except RemoteProtocolError as error:
             return [self._fault(error)]
+        self._gathering = self._partial.gathering
         return () if gathered is None else self._read_head(gathered, 0)
 
     def _read_head(self, data: bytes, at: int) -> Sequence[Event]:
         end = data.find(b"\r\n\r\n", at)
-        if end < 0:
-            return self._feed_partial(data[at:] if at else data)
-        if end - at > self._limit_bytes:
-            return [self._fault(refuse(f"head is longer than {self._limit_bytes} bytes", "headers_too_large"))]
-        eol = data.find(b"\r\n", at)
-        block = data[eol + 2 : end] if eol < end else b""
-        try:
-            status, reason, old = _STATUS_LINES[data[at:eol]]
-            if block == self._block:
-                fields = self._block_parsed
-            else:
-                fields = parse_fields(block, self._limit)
-                if len(block) <= _REMEMBERED_BYTES:
-                    self._block = block
-                    self._block_parsed = fields
-            chunked = fields.codings is not None and is_chunked(fields, self._options.allow_chunked_length)
-            if chunked and old:
-                raise refuse("transfer-encoding in an HTTP/1.0 response", "transfer_encoding_not_allowed")
-        except RemoteProtocolError as error:
-            return [self._fault(error)]
+        head_bytes = data[at:end]
+        head = self._head
+        if end < 0 or head is None or head_bytes != self._head_bytes:
+            if end < 0:
+                return self._feed_partial(data[at:])
+            try:
+                head = self._parse_head(head_bytes)
+            except RemoteProtocolError as error:
+                return [self._fault(error)]
         at = end + 4
-        headers = Headers(fields.block)
+        status = head.status
         if status < 200:
-            return self._read_informational(status, headers, fields, data, at)
-        response = Response(status, headers, self._id)
-        response.reason = reason
-        response.protocol = "HTTP/1.0" if old else "HTTP/1.1"
-        if fields.close or (old and not fields.keep_alive):
+            return self._read_informational(status, Headers(head.block), head.fields, data, at)
+        if not head.reusable:
             self.reusable = False
+        response = Response(status, Headers(head.block), self._id, head.reason, head.protocol)
         if self._is_connect and status < 300:
             return self._open_tunnel(response, data, at)
-        length = fields.length
         if self._is_head or status == 204 or status == 304:
             return self._whole(response, data, at)
-        if chunked:
+        length = head.length
+        if length >= 0:
+            end = at + length
+            if end == len(data) and self._writing == _WRITTEN and self.reusable:
+                response.body = data[at:end]
+                self._state = _IDLE
+                return [response]
+            if end <= len(data):
+                response.body = data[at:end]
+                return self._whole(response, data, end)
+            self._state = _BODY
+            self._left = length
+        elif head.chunked:
             self._state = _BODY
             self._chunks = ChunkedDecoder(self._limit_bytes, self._limit)
             return self._read_first_body(response, data, at)
-        if length < 0:
+        else:
             self._state = _UNTIL_CLOSE
             self.reusable = False
-            response.end = False
-            return [response] if at == len(data) else [response, Data(data[at:], False, self._id)]
-        end = at + length
-        if end > len(data):
-            self._state = _BODY
-            self._left = length
-            response.end = False
-            return [response] if at == len(data) else [response, *self._read_body(data, at)]
-        response.body = data[at:end]
-        return self._whole(response, data, end)
+        response.end = False
+        return [response] if at == len(data) else [response, *self.feed(data[at:])]
+
+    def _parse_head(self, head_bytes: bytes) -> ResponseHead:
+        """What a head says, kept for the next response; raises RemoteProtocolError."""
+        if len(head_bytes) > self._limit_bytes:
+            raise refuse(f"head is longer than {self._limit_bytes} bytes", "headers_too_large")
+        line, _, text = head_bytes.partition(b"\r\n")
+        start = _STATUS_LINES[line]
+        fields = parse_fields(text, self._limit)
+        head = ResponseHead(start, fields, self._options.allow_chunked_length)
+        if len(head_bytes) <= _REMEMBERED_BYTES:
+            self._head, self._head_bytes = head, head_bytes
+        return head
 
     def _whole(self, response: Response, data: bytes, at: int) -> Sequence[Event]:
         fault = self._end_of_response(data, at)

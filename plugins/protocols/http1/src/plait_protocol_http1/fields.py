@@ -144,13 +144,13 @@ class Fields:
     raw: list[Field]
     length: int = -1
     codings: bytes | None = None
-    host: bytes | None = None
     close: bool = False
     keep_alive: bool = False
     upgrade: bytes = b""
 
-    def __init__(self, raw: list[Field]) -> None:
+    def __init__(self, raw: list[Field], host: bytes | None = None) -> None:
         self.raw = raw
+        self.host = host
         self._block: Block | None = None
 
     @property

@@ -13,7 +13,8 @@ from __future__ import annotations
 import http
 import re
 
-from plait_protocol_http1.fields import VISIBLE, has_bare_newline, is_host, is_token, refuse
+from plait.api import Block
+from plait_protocol_http1.fields import VISIBLE, Fields, has_bare_newline, is_chunked, is_host, is_token, refuse
 from plait_protocol_http1.options import Http1Options
 
 _METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH"})
@@ -113,7 +114,9 @@ class HeadBuffer:
         self._beginning = beginning
         self._buffer = bytearray()
 
-    def __bool__(self) -> bool:
+    @property
+    def gathering(self) -> bool:
+        """Whether a head has begun and not ended."""
         return bool(self._buffer)
 
     def add(self, data: bytes) -> bytes | None:
@@ -142,3 +145,87 @@ class HeadBuffer:
         if not (beginning.startswith(buffer[: len(beginning)]) if beginning else is_token(bytes(buffer[:1]))):
             raise refuse(f"{bytes(buffer[:16])!r} does not begin a message", "codec_error")
         return None
+
+
+class RequestHead:
+    """A request's head with all that follows from it; a connection keeps the last one, because callers repeat it.
+
+    ``plain`` says that nothing special is asked: a response with a length is the whole answer.
+    """
+
+    __slots__ = (
+        "authority",
+        "block",
+        "chunked",
+        "closes",
+        "is_connect",
+        "is_head",
+        "length",
+        "method",
+        "old",
+        "path",
+        "persist",
+        "plain",
+        "protocol",
+        "scheme",
+        "upgrade",
+    )
+
+    def __init__(self, start: RequestLine, fields: Fields, options: Http1Options) -> None:
+        """Raises RemoteProtocolError for a line and fields that do not go together."""
+        self.method, self.path, self.old, self.scheme, authority = start
+        old = self.old
+        self.chunked = fields.codings is not None and is_chunked(fields, options.allow_chunked_length)
+        self.length = fields.length
+        host = fields.host
+        if old:
+            if fields.codings is not None:
+                raise refuse("transfer-encoding in an HTTP/1.0 request", "transfer_encoding_not_allowed")
+            if host is None:
+                host = options.default_host_for_http_10.encode("latin-1") or None
+        if host is None:
+            raise refuse("no host field", "missing_host_header")
+        self.block = fields.block
+        self.authority = host
+        if authority:
+            self.authority = authority
+            self.block = Block([(b"host", authority) if field[0] == b"host" else field for field in fields.raw])
+        self.protocol = "HTTP/1.0" if old else "HTTP/1.1"
+        self.is_head = self.method == b"HEAD"
+        self.is_connect = self.method == b"CONNECT"
+        self.persist = old and fields.keep_alive and not fields.close
+        self.closes = fields.close or (old and not fields.keep_alive)
+        self.upgrade = b""
+        if self.is_connect:
+            if self.chunked or self.length > 0:
+                word = "transfer_encoding_not_allowed" if self.chunked else "content_length_not_allowed"
+                raise refuse("CONNECT with a body", word)
+        elif fields.upgrade and not old and not self.chunked and self.length <= 0:
+            # With a body, the offer is not taken up (RFC 9110, 7.8 lets us ignore it).
+            self.upgrade = fields.upgrade
+        self.plain = not (old or self.is_head or self.is_connect or self.upgrade or self.scheme)
+
+
+def no_head() -> RequestHead:
+    """What stands for the head of a request that never was one."""
+    return RequestHead((b"GET", b"/", False, b"", b""), Fields([(b"host", b"")], b""), Http1Options())
+
+
+class ResponseHead:
+    """A response's head with all that follows from it; a connection keeps the last one, because servers repeat it
+    while their clock shows the same second.
+    """
+
+    __slots__ = ("block", "chunked", "fields", "length", "protocol", "reason", "reusable", "status")
+
+    def __init__(self, line: StatusLine, fields: Fields, allow_chunked_length: bool) -> None:
+        """Raises RemoteProtocolError for a line and fields that do not go together."""
+        self.status, self.reason, old = line
+        self.fields = fields
+        self.chunked = fields.codings is not None and is_chunked(fields, allow_chunked_length)
+        if self.chunked and old:
+            raise refuse("transfer-encoding in an HTTP/1.0 response", "transfer_encoding_not_allowed")
+        self.block = fields.block
+        self.length = fields.length
+        self.protocol = "HTTP/1.0" if old else "HTTP/1.1"
+        self.reusable = not (fields.close or (old and not fields.keep_alive))

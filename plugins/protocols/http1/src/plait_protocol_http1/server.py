@@ -28,14 +28,14 @@ from plait.api import (
 )
 from plait_protocol_http1.body import LAST_CHUNK, ChunkedDecoder, encode_chunk, encode_trailers
 from plait_protocol_http1.fields import (
+    RESPONSE_PREFIXES,
     Fields,
     check_sendable,
-    encode_response_fields,
-    is_chunked,
+    encode_fields,
     parse_fields,
     refuse,
 )
-from plait_protocol_http1.head import STATUS_LINES, HeadBuffer, RequestLine, parse_request_line
+from plait_protocol_http1.head import STATUS_LINES, HeadBuffer, RequestHead, no_head, parse_request_line
 from plait_protocol_http1.options import Http1Options
 
 _HEAD = 0
@@ -54,6 +54,8 @@ _NOTHING = 4
 
 _REMEMBERED_BYTES = 4096
 _DEFAULTS = Http1Options()
+_NO_HEAD = no_head()
+_PLAIN_STATUSES = frozenset(status for status in STATUS_LINES if status >= 200 and status not in (204, 304))
 
 
 class Http1Server(ServerCodec):
@@ -67,10 +69,10 @@ class Http1Server(ServerCodec):
         self._id: int = 0
         self._left: int = 0
         self._chunks: ChunkedDecoder | None = None
-        self._is_head: bool = False
-        self._is_connect: bool = False
-        self._old: bool = False
-        self._persist: bool = False
+        self._gathering: bool = False
+        # Callers repeat themselves: what the last head said, and the bytes of it.
+        self._head: RequestHead = _NO_HEAD
+        self._head_bytes: bytes = b""
         self._writing: int = _IDLE
         self._unsent: int = 0
         self._options: Http1Options = options or _DEFAULTS
@@ -81,11 +83,8 @@ class Http1Server(ServerCodec):
         self._rest: bytes = b""
         self._at: int = 0
         self._more = bytearray()
-        # Keep-alive clients repeat themselves: the last head is parsed once.
-        self._line: bytes = b""
-        self._line_parsed: RequestLine = (b"", b"", False, b"", b"")
-        self._block: bytes = b""
-        self._block_parsed: Fields = Fields([])
+        self._fields: Fields = Fields([])
+        self._fields_bytes: bytes = b""
 
     # reading
 
@@ -95,7 +94,7 @@ class Http1Server(ServerCodec):
         if state == _HEAD:
             if self.held:
                 return self._feed_held(data)
-            if self._partial:
+            if self._gathering:
                 return self._feed_partial(data)
             return self._read_head(data, 0)
         if state == _BODY:
@@ -114,7 +113,7 @@ class Http1Server(ServerCodec):
         if state == _TUNNEL:
             self._state = _DEAD
             return [Data(b"", True, self._id)]
-        if state == _BODY or (state == _HEAD and self._partial):
+        if state == _BODY or (state == _HEAD and self._gathering):
             return [self._fault(refuse("connection closed inside a request", "truncated_request"))]
         return ()
 
@@ -154,104 +153,79 @@ class Http1Server(ServerCodec):
             gathered = self._partial.add(data)
         except RemoteProtocolError as error:
             return [self._fault(error)]
+        self._gathering = self._partial.gathering
         return () if gathered is None else self._read_head(gathered, 0)
 
     def _read_head(self, data: bytes, at: int) -> Sequence[Event]:
         end = data.find(b"\r\n\r\n", at)
-        eol = data.find(b"\r\n", at)
-        if eol == at or end < 0:
-            while eol == at:
-                at += 2
-                eol = data.find(b"\r\n", at)
-            end = data.find(b"\r\n\r\n", at)
+        head_bytes = data[at:end]
+        head = self._head
+        if end < 0 or head_bytes != self._head_bytes or not head_bytes:
+            if data.startswith(b"\r\n", at):
+                return self._skip_empty_lines(data, at)
             if end < 0:
-                return self._feed_partial(data[at:]) if at < len(data) else ()
-        if end - at > self._limit_bytes:
-            return [self._fault(refuse(f"head is longer than {self._limit_bytes} bytes", "headers_too_large", 431))]
-        line = data[at:eol]
-        block = data[eol + 2 : end] if eol < end else b""
-        try:
-            if line == self._line:
-                start = self._line_parsed
-            else:
-                start = parse_request_line(line, self._options)
-                if len(line) <= _REMEMBERED_BYTES:
-                    self._line = line
-                    self._line_parsed = start
-            if block == self._block:
-                fields = self._block_parsed
-            else:
-                fields = parse_fields(block, self._limit)
-                if len(block) <= _REMEMBERED_BYTES:
-                    self._block = block
-                    self._block_parsed = fields
-            request, chunked = self._request(start, fields)
-        except RemoteProtocolError as error:
-            return [self._fault(error)]
+                return self._feed_partial(data[at:]) if data else ()
+            try:
+                head = self._parse_head(head_bytes)
+            except RemoteProtocolError as error:
+                return [self._fault(error)]
+        if head.closes:
+            self.closing = True
         at = end + 4
-        length = fields.length
-        if chunked:
-            self._state = _BODY
-            self._chunks = ChunkedDecoder(self._limit_bytes, self._limit)
-            return self._read_first_body(request, data, at)
-        if length > 0:
-            end = at + length
+        self._id += 1
+        request = Request(Headers(head.block), self._id, head.method, head.path, head.authority, head.protocol)
+        if head.length > 0:
+            end = at + head.length
             if end > len(data):
                 self._state = _BODY
-                self._left = length
+                self._left = head.length
                 request.end = False
                 return [request] if at == len(data) else [request, *self._read_body(data, at)]
             request.body = data[at:end]
             at = end
-        if request.end:
-            self._state = _ANSWER
-        else:
-            self._state = _OFFER
+        elif head.chunked:
+            self._state = _BODY
+            self._chunks = ChunkedDecoder(self._limit_bytes, self._limit)
+            return self._read_first_body(request, data, at)
+        self._state = _ANSWER
+        if not head.plain:
+            self._read_special(request, head)
         if at < len(data) and (not self.closing or self._state == _OFFER):
             self._rest = data
             self._at = at
             self.held = True
         return [request]
 
-    def _request(self, start: RequestLine, fields: Fields) -> tuple[Request, bool]:
-        """The request of a head, and whether its body is chunked; raises RemoteProtocolError."""
-        chunked = fields.codings is not None and is_chunked(fields, self._options.allow_chunked_length)
-        host = fields.host
-        method, path, old, scheme, authority = start
-        if old:
-            if fields.codings is not None:
-                raise refuse("transfer-encoding in an HTTP/1.0 request", "transfer_encoding_not_allowed")
-            if host is None:
-                host = self._options.default_host_for_http_10.encode("latin-1") or None
-        if host is None:
-            raise refuse("no host field", "missing_host_header")
-        self._id += 1
-        request = Request(Headers(fields.block), self._id)
-        request.raw_method = method
-        request.raw_path = path
-        request.protocol = "HTTP/1.0" if old else "HTTP/1.1"
-        if authority:
-            request.raw_authority = authority
-            request.raw_scheme = scheme
-            request.headers.raw = [(b"host", authority) if f[0] == b"host" else f for f in fields.raw]
-        else:
-            request.raw_authority = host
-        self._is_head = method == b"HEAD"
-        self._is_connect = method == b"CONNECT"
-        self._old = old
-        self._persist = old and fields.keep_alive and not fields.close
-        if fields.close or (old and not fields.keep_alive):
-            self.closing = True
-        if self._is_connect:
-            if chunked or fields.length > 0:
-                word = "transfer_encoding_not_allowed" if chunked else "content_length_not_allowed"
-                raise refuse("CONNECT with a body", word)
+    def _skip_empty_lines(self, data: bytes, at: int) -> Sequence[Event]:
+        """RFC 9112, 2.2: empty lines in front of a request are not part of it."""
+        while data.startswith(b"\r\n", at):
+            at += 2
+        if at == len(data):
+            return ()
+        if data.find(b"\r\n\r\n", at) < 0:
+            return self._feed_partial(data[at:])
+        return self._read_head(data, at)
+
+    def _parse_head(self, head_bytes: bytes) -> RequestHead:
+        """What a head says, kept for the next request; raises RemoteProtocolError."""
+        if len(head_bytes) > self._limit_bytes:
+            raise refuse(f"head is longer than {self._limit_bytes} bytes", "headers_too_large", 431)
+        line, _, text = head_bytes.partition(b"\r\n")
+        start = parse_request_line(line, self._options)
+        fields = self._fields if text == self._fields_bytes else parse_fields(text, self._limit)
+        head = RequestHead(start, fields, self._options)
+        if len(text) <= _REMEMBERED_BYTES:
+            self._fields, self._fields_bytes = fields, text
+        self._head, self._head_bytes = head, head_bytes if len(head_bytes) <= _REMEMBERED_BYTES else b""
+        return head
+
+    def _read_special(self, request: Request, head: RequestHead) -> None:
+        """A request in absolute form, or one that offers a tunnel."""
+        request.raw_scheme = head.scheme
+        request.upgrade = head.upgrade
+        if head.upgrade or head.is_connect:
             request.end = False
-        elif fields.upgrade and not old and not chunked and fields.length <= 0:
-            # With a body, the offer is not taken up (RFC 9110, 7.8 lets us ignore it).
-            request.upgrade = fields.upgrade
-            request.end = False
-        return request, chunked
+            self._state = _OFFER
 
     def _read_first_body(self, request: Request, data: bytes, at: int) -> Sequence[Event]:
         """A chunked body that begins in the same read as its head: all of it in the request if it is there."""
@@ -313,9 +287,7 @@ class Http1Server(ServerCodec):
         self._more = bytearray()
         if self._writing == _IDLE:
             # An answer to the fault answers no request: nothing of the last one holds.
-            self._is_head = False
-            self._is_connect = False
-            self._old = False
+            self._head, self._head_bytes = _NO_HEAD, b""
         return Fault(error)
 
     # writing
@@ -325,40 +297,40 @@ class Http1Server(ServerCodec):
         if self._writing != _IDLE:
             raise LocalProtocolError("cannot begin a response inside another", status=500)
         status = response.status
-        fields = encode_fields(response.headers, RESPONSE_PREFIXES, "http1 response")
+        head = self._head
         body = response.body
-        if status == 101 or (self._is_connect and 200 <= status < 300):
-            return self._accept(request, response, fields)
-        if status < 200:
-            raise LocalProtocolError(f"status {status} is not that of a response", status=500)
+        fields = encode_fields(response.headers, RESPONSE_PREFIXES, "http1 response")
+        if head.plain and response.end and status in _PLAIN_STATUSES and response.trailers is None:
+            first, framing = STATUS_LINES[status], b"\r\ncontent-length: %d" % len(body)
+        else:
+            if status == 101 or (head.is_connect and 200 <= status < 300):
+                return self._accept(request, response, fields)
+            if status < 200:
+                raise LocalProtocolError(f"status {status} is not that of a response", status=500)
+            first = STATUS_LINES.get(status) or _other_status_line(response)
+            if head.old:
+                first = b"HTTP/1.0" + first[8:]
+            if head.is_head or status == 204 or status == 304:
+                body, framing = b"", b"" if status == 204 else _declared(response)
+                self._writing = _NOTHING
+            else:
+                framing, body = self._begin_body(response, body)
         ended = response.end
-        state = self._state
-        if ended and state == _BODY:
+        if ended and self._state == _BODY:
             # The rest of the request would have to be read through to find the next one.
             self.closing = True
-        first = STATUS_LINES.get(status) or _other_status_line(response)
-        if self._old:
-            first = b"HTTP/1.0" + first[8:]
-        framing = b"\r\ncontent-length: %d" % len(body)
-        if self._is_head or status == 204 or status == 304:
-            body = b""
-            framing = b"" if status == 204 else _declared(response)
-            self._writing = _NOTHING
-        elif not ended or response.trailers is not None:
-            framing, body = self._begin_body(response, body)
         if self.closing:
             framing += b"\r\nconnection: close"
-        elif self._persist:
+        elif head.persist:
             framing += b"\r\nconnection: keep-alive"
-        head = b"%b%b%b\r\n\r\n%b" % (first, fields, framing, body)
         if ended:
             self._end_of_response()
-        return head
+        return b"%b%b%b\r\n\r\n%b" % (first, fields, framing, body)
 
     def _begin_body(self, response: Response, body: bytes) -> tuple[bytes, bytes]:
         """The framing field of a body that is not whole, and its first piece as it is written."""
         declared = response.headers.find(b"content-length")
-        trailers = response.trailers if self._options.enable_trailers and not self._old else None
+        trailers = response.trailers if self._options.enable_trailers and not self._head.old else None
         if response.end and trailers is None:
             return b"\r\ncontent-length: %d" % len(body), body
         if declared is not None and trailers is None:
@@ -370,7 +342,7 @@ class Http1Server(ServerCodec):
             self._writing = _COUNTED
             self._unsent = left
             return b"\r\ncontent-length: " + declared, body
-        if self._old:
+        if self._head.old:
             self._writing = _UNTIL_CLOSE
             self.closing = True
             return b"", body
@@ -382,10 +354,10 @@ class Http1Server(ServerCodec):
 
     def _accept(self, request: Request, response: Response, fields: bytes) -> bytes:
         """Turn the connection into a tunnel: 101 to an upgrade, 2xx to CONNECT."""
-        if self._state != _OFFER or (response.status == 101) == self._is_connect:
+        if self._state != _OFFER or (response.status == 101) == self._head.is_connect:
             raise LocalProtocolError(f"status {response.status} to a request that offered no upgrade", status=500)
         head = (STATUS_LINES.get(response.status) or _other_status_line(response)) + fields
-        if not self._is_connect:
+        if not self._head.is_connect:
             protocol = response.headers.find(b"upgrade") or request.upgrade
             check_sendable(protocol)
             head += b"\r\nconnection: upgrade\r\nupgrade: " + protocol
@@ -396,7 +368,7 @@ class Http1Server(ServerCodec):
 
     def encode_interim(self, request: Request, status: int, headers: Headers) -> bytes:
         """An informational head; nothing for HTTP/1.0, which has none."""
-        if self._old:
+        if self._head.old:
             return b""
         if self._writing != _IDLE or not 100 <= status < 200 or status == 101:
             raise LocalProtocolError(f"cannot send an interim response with status {status} here", status=500)
@@ -441,7 +413,6 @@ class Http1Server(ServerCodec):
 
     def _end_of_response(self) -> None:
         self._writing = _IDLE
-        self._is_head = False
         state = self._state
         if state == _BODY:
             self.closing = True
