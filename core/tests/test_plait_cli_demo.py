@@ -9,7 +9,7 @@ import pytest
 
 from plait.api.errors import PlaitError
 from plait.cli.demo import COMMAND
-from plait.cli.demo.files import copy, find, set_weights, weights
+from plait.cli.demo.files import claim_ports, copy, find, set_weights, weights
 from plait.cli.demo.load import HttpClient, Tally, total
 from plait.cli.demo.processes import Children, get
 
@@ -73,6 +73,17 @@ def test_free_ports_are_taken_for_all_when_asked_to(source: Path, tmp_path: Path
     sidecar = files.sidecars["sidecar"]
     assert {sidecar.admin, sidecar.listeners["http"]} < set(files.ports.values())
     assert f"# {sidecar.listeners['http']} again" in sidecar.file.read_text(), "comments say what is"
+
+
+def test_ports_of_the_files_are_claimed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("plait.cli.demo.files._CLAIM", free_port())
+    claim = claim_ports()
+    assert claim is not None
+    assert claim_ports() is None
+    claim.close()
+    again = claim_ports()
+    assert again is not None
+    again.close()
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ _PORT = re.compile(r"port_value: *(\d+)|address: *127\.0\.0\.1:(\d+)")
 # Below the ports that kernels give to outgoing connections, which could be taken again before a child listens.
 _FREE = range(16_000, 32_000)
 _TRIES = 1000
+_CLAIM = 14_999
 
 
 @attrs.frozen
@@ -55,7 +56,8 @@ def find(given: Path | None) -> Path:
         places = [given]
     else:
         # core/src/plait/cli/demo in a checkout; an installed wheel has no examples beside it
-        places = [Path(__file__).resolve().parents[5] / "examples" / "demo", Path("examples/demo").resolve()]
+        above = Path(__file__).resolve().parents[5:6]
+        places = [folder / "examples" / "demo" for folder in (*above, Path.cwd())]
     for place in places:
         if (place / "Procfile").is_file():
             return place
@@ -63,6 +65,21 @@ def find(given: Path | None) -> Path:
         f"the files of the demo are not in {' or '.join(str(place) for place in places)}: run `mesh demo` in a "
         "checkout of Plait, or name their folder with --files"
     )
+
+
+def claim_ports() -> socket.socket | None:
+    """Claim the ports that the files name, until the socket is closed; None when another demo has them.
+
+    Sidecars share a port with whoever else shares it, and bind it seconds after it was found to be free: two demos that
+    start together would mix their traffic.
+    """
+    sock = socket.socket()
+    try:
+        sock.bind((HOST, _CLAIM))
+    except OSError:
+        sock.close()
+        return None
+    return sock
 
 
 def copy(source: Path, folder: Path, *, free_ports: bool = False) -> DemoFiles:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from plait.api.errors import PlaitError
-from plait.cli.demo.files import DemoFiles, copy, find
+from plait.cli.demo.files import DemoFiles, claim_ports, copy, find
 from plait.cli.demo.processes import Children
 from plait.cli.demo.report import as_object, next_steps, table
 from plait.cli.demo.scenario import Result, Scenario
@@ -27,10 +27,14 @@ def play(arguments: argparse.Namespace) -> int:
     """Play; the exit code. Raises PlaitError, its files left behind for a look at the logs."""
     source = find(arguments.files)
     folder = Path(tempfile.mkdtemp(prefix="plait-demo-"))
+    claim = None if arguments.free_ports else claim_ports()
     try:
-        code = asyncio.run(_play(arguments, copy(source, folder, free_ports=arguments.free_ports)))
+        code = asyncio.run(_play(arguments, copy(source, folder, free_ports=claim is None)))
     except* PlaitError as group:
         raise PlaitError(f"{_first(group)}\nits files and logs are in {folder}") from group
+    finally:
+        if claim is not None:
+            claim.close()
     if code in (Exit.OK, Exit.INTERRUPTED):
         shutil.rmtree(folder, ignore_errors=True)
     else:
