@@ -75,7 +75,7 @@ def proxy(name: str, config: str, directory: Path, *ports: int) -> Iterator[Prog
         command = [mesh(), "run", "-c", file, "--concurrency", "1", "--log-level", "warning"]
     else:
         fixed = ["--concurrency", "1", "--use-dynamic-base-id", "--base-id-path", "base-id", "--log-level", "warning"]
-        command = [envoy(), "-c", file, *fixed]
+        command = [envoy(), "-c", file, "--file-flush-interval-msec", "50", *fixed]
     try:
         with running(command, directory, *ports) as program:
             yield program
