@@ -173,7 +173,7 @@ async def test_body_too_long_to_keep_is_not_sent_again() -> None:
         await peer.message()
         await peer.send(response(503))
 
-    virtual = {
+    virtual: dict[str, Any] = {
         "route_config": {
             "name": "test",
             "virtual_hosts": [

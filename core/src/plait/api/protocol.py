@@ -87,6 +87,8 @@ class ClientCodec(ABC):
     output: list[bytes]
     reusable: bool
     """False once the connection must not carry another stream."""
+    half_closes: bool = False
+    """True while only the end of all we write can tell the peer of a request's end: in a tunnel."""
     max_streams: int
     """How many streams the peer allows at once (multiplexed protocols)."""
 

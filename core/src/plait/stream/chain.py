@@ -40,6 +40,8 @@ class FilterChain:
         self.on_response_data: tuple[DataPhase, ...] = _overriding(backwards, "on_response_data")
         self.on_response_trailers: tuple[Notice, ...] = _overriding(backwards, "on_response_trailers")
         self.on_end: tuple[Notice, ...] = _overriding(filters, "on_end")
+        self.sees_request_body = bool(self.on_request_data or self.on_request_trailers)
+        self.sees_response_body = bool(self.on_response_data or self.on_response_trailers)
 
     def name_of(self, phase: Any) -> str:
         """What the configuration calls the filter that a phase's method belongs to."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from plait.api.errors import LocalProtocolError
 from plait.api.headers import Headers
-from plait.api.message import DATA, FAULT, GOAWAY, INTERIM, RESET, RESPONSE, TRAILERS, Fault, Request, Response
+from plait.api.message import DATA, FAULT, GOAWAY, INTERIM, RESET, RESPONSE, TRAILERS, Fault, Request
 from plait.api.protocol import ClientCodec
 from plait.upstream.cluster import Host
 from plait.upstream.connect import closed
@@ -33,6 +33,7 @@ class ClientConnection(asyncio.Protocol):
         self.idle_since = 0.0
         self.draining = False
         self.lost = False
+        self.write_paused = False  # the upstream is slower than what we write
         self.pool = pool
         self.host: Host = pool.host
         self.codec = codec
@@ -58,8 +59,7 @@ class ClientConnection(asyncio.Protocol):
             frame = codec.encode_request(request, id)
         except LocalProtocolError as error:
             _log.error("the request to %s cannot be sent: %s", self.host.name, error)
-            self.pool.done(self)
-            forward.on_failure(str(error), "LR", "local_protocol_error", status=500)
+            forward.on_failure("Internal Server Error", "LR", "local_protocol_error", status=500)
             return False
         forward.id = id
         self.streams[id] = forward
@@ -70,14 +70,29 @@ class ClientConnection(asyncio.Protocol):
 
     def send_data(self, forward: Forward, data: bytes, end: bool) -> None:
         """A piece of a request's body."""
-        frame = self.codec.encode_data(forward.id, data, end)
+        try:
+            frame = self.codec.encode_data(forward.id, data, end)
+        except LocalProtocolError as error:
+            self._cannot_send(forward, error)
+            return
         if frame:
             self._tx.value += len(frame)
             self.transport.write(frame)
+        if end and self.codec.half_closes and self.transport.can_write_eof():
+            self.transport.write_eof()
+
+    def _cannot_send(self, forward: Forward, error: LocalProtocolError) -> None:
+        _log.error("the request to %s cannot be sent: %s", self.host.name, error)
+        self.abandon(forward, "local_protocol_error")
+        forward.on_failure("Internal Server Error", "LR", "local_protocol_error", status=500)
 
     def send_trailers(self, forward: Forward, trailers: Headers) -> None:
         """Trailers of a request."""
-        frame = self.codec.encode_trailers(forward.id, trailers)
+        try:
+            frame = self.codec.encode_trailers(forward.id, trailers)
+        except LocalProtocolError as error:
+            self._cannot_send(forward, error)
+            return
         if frame:
             self._tx.value += len(frame)
             self.transport.write(frame)
@@ -105,10 +120,9 @@ class ClientConnection(asyncio.Protocol):
             if kind == RESPONSE:
                 forward = streams.get(event.id)
                 if forward is not None:
-                    response = cast("Response", event)
-                    if response.end:
+                    if event.end:  # type: ignore[attr-defined]  # the kind says that it is a Response
                         self._complete(event.id, forward)
-                    forward.on_response(response)
+                    forward.on_response(event)  # type: ignore[arg-type]
             elif kind == DATA:
                 forward = streams.get(event.id)
                 if forward is not None:
@@ -214,7 +228,10 @@ class ClientConnection(asyncio.Protocol):
             self.draining = True
             if local:
                 self.host.cluster.stats.cx_destroy_local.value += 1
-            self.transport.close()
+            if self.transport.get_write_buffer_size():
+                self.transport.abort()  # nobody waits for what is left, and a stalled peer may never take it
+            else:
+                self.transport.close()
             self.pool.lost(self)
 
     # back-pressure: a connection that several streams share is paused while any of their readers is slow
@@ -233,10 +250,12 @@ class ClientConnection(asyncio.Protocol):
                 self.transport.resume_reading()
 
     def pause_writing(self) -> None:
+        self.write_paused = True
         for forward in tuple(self.streams.values()):
             forward.upstream_slow(True)
 
     def resume_writing(self) -> None:
+        self.write_paused = False
         for forward in tuple(self.streams.values()):
             forward.upstream_slow(False)
 

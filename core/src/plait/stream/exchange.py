@@ -50,6 +50,27 @@ class Sink:
     def resume(self) -> None:
         """Downstream takes data again."""
 
+    def full(self) -> bool:
+        """Whether the upstream takes no more of the request for now."""
+        return False
+
+
+class _FilterFailure(Exception):
+    """A filter raised while it was waited for; ``call`` is its method."""
+
+    def __init__(self, call: Any) -> None:
+        super().__init__("a filter failed")
+        self.call = call
+
+
+async def _ask(call: Any, *arguments: object) -> Any:
+    """What a filter's method answers, waited for if need be; raises _FilterFailure."""
+    try:
+        answer = call(*arguments)
+        return await answer if isinstance(answer, Awaitable) else answer
+    except Exception as error:
+        raise _FilterFailure(call) from error
+
 
 class ServerStream(Stream):
     """A stream of a ``ServerConnection``."""
@@ -63,7 +84,8 @@ class ServerStream(Stream):
         "_response_queue",
         "_route",
         "_routed",
-        "_task",
+        "_tasks",
+        "begun",
         "chain",
         "finished",
         "owner",
@@ -111,7 +133,8 @@ class ServerStream(Stream):
         self._response_queue: list[Held] | None = None
         self._body_waiter: asyncio.Future[bytes] | None = None
         self._body_limit = 0
-        self._task: Any = None  # what a waiting filter runs in
+        self.begun = False  # the response's head is written and more will follow
+        self._tasks: list[Any] | None = None  # what waiting filters run in
 
     # what filters call
 
@@ -140,14 +163,14 @@ class ServerStream(Stream):
     ) -> Verdict:
         if self.finished:
             return STOP
-        if self.replied:
+        if self.begun:
             self.reset(details or "local_reply_after_response", flag=flag)
             return STOP
         if details:
             self.details = details
         if flag:
             self.flags = (*self.flags, flag)
-        self.replied = True
+        instead, self.replied = self.replied, True
         sink = self.sink
         if sink is not None:
             self.sink = None
@@ -157,12 +180,20 @@ class ServerStream(Stream):
         if headers:
             for name, value in headers.items():
                 response.headers.set(name, value)
-        self.respond(response)
+        if instead:  # of a response that is on its way through the filters: it does not start there again
+            self._cancel_tasks()
+            self.response_held = False
+            self._response_queue = None
+            self.response = response
+            self._write_head(response)
+        else:
+            self.respond(response)
         return STOP
 
     def reset(self, reason: str, *, flag: str = "") -> None:
         if self.finished:
             return
+        self.replied = True
         if flag:
             self.flags = (*self.flags, flag)
         if reason:
@@ -185,8 +216,11 @@ class ServerStream(Stream):
             return request.body
         self._body_limit = limit_bytes
         self._body_waiter = asyncio.get_running_loop().create_future()
+        waiter = self._body_waiter
         self._collect()
-        return await self._body_waiter
+        if not waiter.done():
+            self.owner.resume_reading()  # it may have stopped at the buffer's limit, and ours may be higher
+        return await waiter
 
     # the request's way
 
@@ -235,7 +269,9 @@ class ServerStream(Stream):
                         return
                 self._next = index
                 call = chain.terminal
-            if chain.on_request_data and self.request.body and not self._filter_whole_body():
+                if self.replied:  # a filter answered and said CONTINUE all the same
+                    return
+            if chain.sees_request_body and not self._filter_whole_body():
                 return
             verdict = call(self)
             if verdict is not STOP:
@@ -263,19 +299,38 @@ class ServerStream(Stream):
             self._play_request()
 
     def _filter_whole_body(self) -> bool:
-        """Run the data filters over a body that came with its head; False when one waits or ended the stream."""
+        """Run the body's filters over what came with the head; False when one waits or ended the stream."""
         request = self.request
         body = request.body
-        for index, call in enumerate(self.chain.on_request_data):
-            answer = call(self, body, request.end)
-            if self.replied or self.finished:
+        calls = self.chain.on_request_data
+        if calls and not request.end:
+            request.headers.delete(b"content-length")  # filters may change what it counts
+        if calls and body:
+            for index, call in enumerate(calls):
+                try:
+                    answer = call(self, body, request.end)
+                except Exception as error:
+                    self._filter_failed(call, error)
+                    return False
+                if self.replied or self.finished:
+                    return False
+                if not isinstance(answer, bytes):
+                    self._spawn(self._await_whole_body(answer, index), call)
+                    return False
+                body = answer
+            request.body = body
+            request.headers.changed = True
+        return not request.end or request.trailers is None or self._tell(self.chain.on_request_trailers)
+
+    def _tell(self, calls: tuple[Any, ...]) -> bool:
+        """Show filters the trailers; False when one ended the stream."""
+        for call in calls:
+            try:
+                call(self)
+            except Exception as error:
+                self._filter_failed(call, error)
+            if self.finished:
                 return False
-            if not isinstance(answer, bytes):
-                self._spawn(self._await_whole_body(answer, index), call)
-                return False
-            body = answer
-        request.body = body
-        request.headers.changed = True
         return True
 
     async def _await_whole_body(self, answer: Awaitable[bytes], index: int) -> None:
@@ -283,12 +338,12 @@ class ServerStream(Stream):
         request = self.request
         body = await answer
         for call in calls[index + 1 :]:
-            result = call(self, body, request.end)
-            body = result if isinstance(result, bytes) else await result
+            body = await _ask(call, self, body, request.end)
         if not self.replied and not self.finished:
             request.body = body
             request.headers.changed = True
-            self._to_router()
+            if not request.end or request.trailers is None or self._tell(self.chain.on_request_trailers):
+                self._to_router()
 
     def _not_continue(self, verdict: object, call: Any) -> None:
         """A request filter said something else than CONTINUE."""
@@ -352,7 +407,8 @@ class ServerStream(Stream):
                     self._pass_data(piece, end)
                 else:
                     self._pass_trailers(piece)
-        self.owner.resume_reading()
+        if self.sink is None or not self.sink.full():
+            self.owner.resume_reading()
 
     def _pass_data(self, data: bytes, end: bool) -> None:
         for index, call in enumerate(self.chain.on_request_data):
@@ -374,21 +430,14 @@ class ServerStream(Stream):
     async def _await_data(self, answer: Awaitable[bytes], end: bool, index: int) -> None:
         data = await answer
         for call in self.chain.on_request_data[index + 1 :]:
-            result = call(self, data, end)
-            data = result if isinstance(result, bytes) else await result
+            data = await _ask(call, self, data, end)
         self.request_held = False
         if self.sink is not None and (data or end):
             self.sink.send_data(data, end)
         self._play_request()
 
     def _pass_trailers(self, trailers: Headers) -> None:
-        for call in self.chain.on_request_trailers:
-            try:
-                call(self)
-            except Exception as error:
-                self._filter_failed(call, error)
-                return
-        if self.sink is not None:
+        if self._tell(self.chain.on_request_trailers) and self.sink is not None:
             self.sink.send_trailers(trailers)
 
     # the response's way
@@ -403,13 +452,14 @@ class ServerStream(Stream):
             try:
                 verdict = call(self)
                 if verdict is not CONTINUE:
-                    self.response_held = True
-                    self._hold_response(verdict, index, call)
+                    if not self.finished:  # or it answered itself
+                        self.response_held = True
+                        self._hold_response(verdict, index, call)
                     return
             except Exception as error:
                 self._filter_failed(call, error)
                 return
-        if chain.on_response_data and response.body:
+        if chain.sees_response_body:
             self._write_filtered(response)
         else:
             self._write_head(response)
@@ -422,20 +472,17 @@ class ServerStream(Stream):
     async def _await_response(self, verdict: Awaitable[object], index: int) -> None:
         answer: object = await verdict
         for call in self.chain.on_response[index + 1 :]:
-            if answer is not CONTINUE:
+            if answer is not CONTINUE or self.finished:
                 break
-            answer = call(self)
-            if isinstance(answer, Awaitable):
-                answer = await answer
+            answer = await _ask(call, self)
+        if self.finished:
+            return
         if answer is not CONTINUE:
             raise TypeError(f"it answered {answer!r} to a response, expected CONTINUE")
-        if not self.finished:
-            response = cast("Response", self.response)
-            if self.chain.on_response_data and response.body:
-                self._write_filtered(response)
-            else:
-                self._write_head(response)
-        self._play_response()
+        self.response_held = False
+        self._write_filtered(cast("Response", self.response))
+        if not self.response_held:
+            self._play_response()
 
     def _play_response(self) -> None:
         self.response_held = False
@@ -448,13 +495,16 @@ class ServerStream(Stream):
                 self.send_data(piece, end)
             else:
                 self.send_trailers(piece)
-        if self.sink is not None:
+        if self.sink is not None and not self.owner.write_paused:
             self.sink.resume()
 
     def _write_filtered(self, response: Response) -> None:
-        """Write a head whose body came with it, after the data filters had that."""
+        """Write a head, after the body's filters had what came with it."""
         body = response.body
-        for call in self.chain.on_response_data:
+        calls = self.chain.on_response_data
+        if calls and not response.end:
+            response.headers.delete(b"content-length")  # filters may change what it counts
+        for call in calls if body else ():
             try:
                 answer = call(self, body, response.end)
             except Exception as error:
@@ -465,21 +515,23 @@ class ServerStream(Stream):
                 self._spawn(self._await_response_body(answer, call), call)
                 return
             body = answer
-        response.body = body
-        response.headers.changed = True
-        self._write_head(response)
+        self._write_whole(response, body)
+
+    def _write_whole(self, response: Response, body: bytes) -> None:
+        if body is not response.body:
+            response.body = body
+            response.headers.changed = True
+        if not response.end or response.trailers is None or self._tell(self.chain.on_response_trailers):
+            self._write_head(response)
 
     async def _await_response_body(self, answer: Awaitable[bytes], first: Any) -> None:
         response = cast("Response", self.response)
         body = await answer
         calls = self.chain.on_response_data
         for call in calls[calls.index(first) + 1 :]:
-            result = call(self, body, response.end)
-            body = result if isinstance(result, bytes) else await result
-        response.body = body
-        response.headers.changed = True
+            body = await _ask(call, self, body, response.end)
         if not self.finished:
-            self._write_head(response)
+            self._write_whole(response, body)
             self._play_response()
 
     def _write_head(self, response: Response) -> None:
@@ -489,14 +541,25 @@ class ServerStream(Stream):
         try:
             frame = owner.codec.encode_response(self.request, response)
         except LocalProtocolError as error:
-            _log.error("the response to %s cannot be sent: %s", self.connection.peer, error)
-            self.reset("local_protocol_error", flag="LR")
+            self._cannot_send(error)
             return
         self.bytes_sent += len(response.body)
         if frame:
             owner.transport.write(frame)
         if response.end:
             self._finish()
+        else:
+            self.begun = True
+            if not self.request_done and owner.codec.held:
+                owner.release()  # an upgrade is accepted: what was sent early belongs to the tunnel
+
+    def _cannot_send(self, error: LocalProtocolError) -> None:
+        """What a filter made of the response cannot be written: say so where that is still possible."""
+        _log.error("the response to %s cannot be sent: %s", self.connection.peer, error)
+        if self.begun or self.details == "local_protocol_error":
+            self.reset("local_protocol_error", flag="LR")
+        else:
+            self.reply(error.status, "Internal Server Error", details="local_protocol_error", flag="LR")
 
     def send_data(self, data: bytes, end: bool) -> None:
         """A piece of the response's body came from upstream."""
@@ -526,7 +589,11 @@ class ServerStream(Stream):
         self.bytes_sent += len(data)
         self.touched = _now()
         owner = self.owner
-        frame = owner.codec.encode_data(self.request, data, end)
+        try:
+            frame = owner.codec.encode_data(self.request, data, end)
+        except LocalProtocolError as error:
+            self._cannot_send(error)
+            return
         if frame:
             owner.transport.write(frame)
         if end:
@@ -536,8 +603,7 @@ class ServerStream(Stream):
         data = await answer
         calls = self.chain.on_response_data
         for call in calls[calls.index(first) + 1 :]:
-            result = call(self, data, end)
-            data = result if isinstance(result, bytes) else await result
+            data = await _ask(call, self, data, end)
         if not self.finished:
             self._encode_data(data, end)
             self._play_response()
@@ -558,13 +624,13 @@ class ServerStream(Stream):
             return
         if self.response is not None:
             self.response.trailers = trailers
-        for call in self.chain.on_response_trailers:
-            try:
-                call(self)
-            except Exception as error:
-                self._filter_failed(call, error)
-                return
-        frame = self.owner.codec.encode_trailers(self.request, trailers)
+        if not self._tell(self.chain.on_response_trailers):
+            return
+        try:
+            frame = self.owner.codec.encode_trailers(self.request, trailers)
+        except LocalProtocolError as error:
+            self._cannot_send(error)
+            return
         if frame:
             self.owner.transport.write(frame)
         self._finish()
@@ -591,37 +657,50 @@ class ServerStream(Stream):
 
     def _finish(self) -> None:
         self.finished = True
-        self.ended = _now()
+        response = self.response
+        # an answer that came in one piece has just begun
+        self.ended = self.response_started if response is not None and response.end else _now()
         sink = self.sink
         if sink is not None:
             self.sink = None
             sink.cancel(self.details)
-        if self._task is not None and self._task is not asyncio.current_task():
-            self._task.cancel()  # a filter still waits for what no longer matters
+        if self._tasks is not None:
+            self._cancel_tasks()
+        if self.chain.on_end:
+            self._tell_end()
+        self.owner.stream_finished(self)
+
+    def _tell_end(self) -> None:
         for call in self.chain.on_end:
             try:
                 call(self)
             except Exception:
                 _log.exception("filter %s failed at the end of a stream", self.chain.name_of(call))
-        self.owner.stream_finished(self)
 
     def _filter_failed(self, call: Any, error: Exception) -> None:
         """A filter raised: its own stream ends with 500, and nothing else does."""
         name = self.chain.name_of(call)
         self.owner.proxy.stats.filter_error.value += 1
         _log.error("filter %s failed; its stream is answered with 500", name, exc_info=error)
-        if self.response is not None:
-            self.reset("filter_error", flag="LR")
-        else:
-            self.replied = False
-            self.reply(500, "Internal Server Error", details="filter_error")
+        self.reply(500, "Internal Server Error", details="filter_error", flag="LR" if self.begun else "")
+
+    def _cancel_tasks(self) -> None:
+        """Filters still wait for what no longer matters."""
+        current = asyncio.current_task()
+        for task in self._tasks or ():
+            if task is not current:
+                task.cancel()
 
     def _spawn(self, work: Any, call: Any) -> None:
         async def supervised() -> None:
             try:
                 await work
+            except _FilterFailure as failure:
+                if not self.finished:
+                    self._filter_failed(failure.call, cast("Exception", failure.__cause__))
             except Exception as error:
                 if not self.finished:
                     self._filter_failed(call, error)
 
-        self._task = self.owner.proxy.context.spawn(supervised(), "filter")
+        task = self.owner.proxy.context.spawn(supervised(), "filter")
+        self._tasks = [*[one for one in self._tasks or () if not one.done()], task]

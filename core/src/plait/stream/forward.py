@@ -206,11 +206,11 @@ class Forward(Sink, Timed):
             pool = pool_of(host, proxy.upstream_protocol(cluster), proxy.context)
         self.pool = pool  # type: ignore[assignment]  # only plait.stream.pool fills Host.pools
         connection = pool.take(self)  # type: ignore[attr-defined]
-        if connection is not None:
-            self.connected(connection)
+        if connection is not None and not self.connected(connection):
+            pool.done(connection)  # type: ignore[attr-defined]
 
-    def connected(self, connection: ClientConnection) -> None:
-        """A connection is ours for this request."""
+    def connected(self, connection: ClientConnection) -> bool:
+        """A connection is ours for this request; False when the request could not be sent and it is free again."""
         stream, options, host = self.stream, self.options, connection.host
         self.waiting = False
         self.connection = connection
@@ -225,11 +225,12 @@ class Forward(Sink, Timed):
             later = stream.owner.proxy.context.call_later
             self._again.per_try = later(options.retry.per_try_timeout_s, self._try_timed_out)
         if not connection.open(self, request):
-            return
+            return False
         if self._body is not None:
             self._send_body(self._body)
         if stream.owner.write_paused and self.connection is not None:
             self.pause()
+        return True
 
     def _shape(self, request: Request, host: Host) -> None:
         """What of the request depends on the host or the attempt."""
@@ -252,7 +253,8 @@ class Forward(Sink, Timed):
             connection.send_data(self, data, last)
         if body.trailers is not None:
             connection.send_trailers(self, body.trailers)
-        self.stream.owner.resume_reading()
+        if not connection.write_paused:
+            self.stream.owner.resume_reading()
 
     def send_data(self, data: bytes, end: bool) -> None:
         if end:
@@ -335,7 +337,9 @@ class Forward(Sink, Timed):
             return
         if self.answered:
             self._close(False)
-            self.stream.reset(details.replace("before_response", "after_response"), flag=flag)
+            if self.stream.begun:
+                details = details.replace("before_response", "after_response")
+            self.stream.reply(status, reason, details=details, flag=flag)
             return
         host = self.host
         if host is not None:
@@ -406,7 +410,7 @@ class Forward(Sink, Timed):
             self.cluster.stats.rq_tx_reset.value += 1
         if self.answered:
             self._close(False)
-            self.stream.reset("response_timeout", flag="UT")
+            self.stream.reply(504, "upstream request timeout", details="response_timeout", flag="UT")
         else:
             self._fail(504, "upstream request timeout", "UT", "response_timeout")
 
@@ -450,11 +454,15 @@ class Forward(Sink, Timed):
     def _close(self, complete: bool) -> None:
         """Everything is said, or nothing will be: give back what the request holds."""
         self.closed = True
-        if self.waiting and self.pool is not None:
-            self.pool.forget(self)
-        if self.connection is not None:
+        stream, cluster, connection = self.stream, self.cluster, self.connection
+        if connection is None:
+            if self.waiting and self.pool is not None:
+                self.pool.forget(self)
+        elif self._paused or self._again is not None:
             self._leave_connection()
-        stream, cluster, again = self.stream, self.cluster, self._again
+        else:
+            self.connection = None
+            connection.host.active -= 1
         if stream.sink is self:
             stream.sink = None
         cluster.requests_active -= 1
@@ -462,13 +470,16 @@ class Forward(Sink, Timed):
         if slot is not None:
             slot.discard(self)
             self.slot = None
-        if again is not None:
-            if again.counted:
-                cluster.retries -= 1
-            if again.back_off is not None:
-                again.back_off.cancel()
+        if self._again is not None:
+            self._end_retries(self._again)
         if complete:
             cluster.stats.rq_time.values.append((_now() - self.sent_at) * 1000)
+
+    def _end_retries(self, again: _Again) -> None:
+        if again.counted:
+            self.cluster.retries -= 1
+        if again.back_off is not None:
+            again.back_off.cancel()
 
     # back-pressure
 
@@ -482,6 +493,12 @@ class Forward(Sink, Timed):
             self._paused = False
             if self.connection is not None:
                 self.connection.resume_stream(self)
+
+    def full(self) -> bool:
+        connection = self.connection
+        if connection is not None:
+            return connection.write_paused
+        return self._body is not None and self._body.size > self.options.buffer_limit_bytes
 
     def upstream_slow(self, slow: bool) -> None:
         """The upstream connection takes no more for now, or takes it again."""

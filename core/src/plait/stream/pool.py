@@ -164,14 +164,8 @@ class Pool(ConnectionPool, Timed):
         if not codec.reusable or self.drained:
             if not connection.streams:
                 connection.close(local=True)
-            return
-        if self._waiting:
+        elif self._waiting:
             self._serve(connection)
-        elif not self.multiplexed:
-            connection.idle_since = _now()
-            self._idle.append(connection)
-            if self.slot is None and self._idle_s:
-                self.wheel.add(self, ticks(self._idle_s / 2))
         elif not connection.streams:
             self._rest(connection)
 
@@ -179,11 +173,11 @@ class Pool(ConnectionPool, Timed):
         if self.drained or not connection.codec.reusable:
             connection.close(local=True)
             return
-        connection.idle_since = _now()
+        connection.idle_since = 0.0  # the clock is read when somebody looks, not for every request
         if not self.multiplexed:
             self._idle.append(connection)
         if self.slot is None and self._idle_s:
-            self.wheel.add(self, ticks(self._idle_s / 2))
+            self.wheel.add(self, ticks(self._idle_s / 4))
 
     def lost(self, connection: ClientConnection) -> None:
         """``connection`` is closed or closing; called once or twice."""
@@ -197,13 +191,16 @@ class Pool(ConnectionPool, Timed):
 
     def expire(self) -> None:
         """Close what has been idle for too long, and look again later while anything is."""
-        oldest = _now() - self._idle_s
+        now = _now()
         resting = self._idle if not self.multiplexed else [c for c in self._connections if not c.streams]
-        for connection in [c for c in resting if c.idle_since <= oldest]:
-            self.cluster.stats.cx_idle_timeout.value += 1
-            connection.close(local=True)
+        for connection in tuple(resting):
+            if not connection.idle_since:
+                connection.idle_since = now
+            elif now - connection.idle_since >= self._idle_s:
+                self.cluster.stats.cx_idle_timeout.value += 1
+                connection.close(local=True)
         if resting:
-            self.wheel.add(self, ticks(self._idle_s / 2))
+            self.wheel.add(self, ticks(self._idle_s / 4))
 
     def drain(self) -> None:
         self.drained = True

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -68,9 +69,10 @@ class ProxyStats:
         self.rq_overload_close = counter(prefix + "downstream_rq_overload_close")
         self.rq_time = stats.histogram(prefix + "downstream_rq_time")
         self.filter_error = counter(prefix + "filter_error")
-        self.classes: dict[int, Counter] = {n: counter(f"{prefix}downstream_rq_{n}xx") for n in range(1, 6)}
-        self.unusual = counter(prefix + "downstream_rq_unusual")  # a status that is in no class
-        total, unanswered, classes = self.rq_total, self.rq_unanswered, (*self.classes.values(), self.unusual)
+        unusual = counter(prefix + "downstream_rq_unusual")  # a status that is in no class
+        self.classes: dict[int, Counter] = defaultdict(lambda: unusual)
+        self.classes.update({n: counter(f"{prefix}downstream_rq_{n}xx") for n in range(1, 6)})
+        total, unanswered, classes = self.rq_total, self.rq_unanswered, (*self.classes.values(), unusual)
         completed = sum_of(classes)
         stats.observe(f"{prefix}downstream_rq_{protocol}_total", sum_of((total,)), grows=True)
         stats.observe(prefix + "downstream_rq_completed", completed, grows=True)
@@ -186,23 +188,13 @@ class StreamProxy(TerminalFilter):
         stats.cx_destroy.value += 1
         stats.cx_length.values.append((_now() - connection.connection.started) * 1000)
 
-    def finished(self, stream: ServerStream) -> None:
-        """A stream is over."""
-        stats = self.stats
-        response = stream.response
-        if response is None:
-            stats.rq_unanswered.value += 1
-        else:
-            counter = stats.classes.get(response.status // 100) or stats.unusual
-            counter.value += 1
-        stats.cx_tx_bytes.value += stream.bytes_sent
-        stats.rq_time.values.append((stream.ended - stream.started) * 1000)
-        if self.access_logs:
-            for log in self.access_logs:
-                try:
-                    log.record(stream)
-                except Exception:
-                    _log.exception("access log %s failed", type(log).__name__)
+    def record(self, stream: ServerStream) -> None:
+        """Tell the access logs of a stream that is over."""
+        for log in self.access_logs:
+            try:
+                log.record(stream)
+            except Exception:
+                _log.exception("access log %s failed", type(log).__name__)
 
     def protocol_error(self, error: ProtocolError) -> None:
         """Count what a peer did wrong."""

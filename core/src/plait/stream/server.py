@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from plait.api.connection import Connection
@@ -58,20 +59,16 @@ class ServerConnection(asyncio.Protocol, Timed):
         size = len(data)
         self.connection.bytes_received += size
         self._stats.cx_rx_bytes.value += size
-        self._feed(data)
-
-    def _feed(self, data: bytes) -> None:
         codec = self.codec
         streams = self.streams
         self._feeding = True
         while True:
             events = codec.feed(data)
             if events:
-                self._partial_since = 0.0
                 for event in events:
                     kind = event.kind
                     if kind == REQUEST:
-                        stream = ServerStream(self, cast("Request", event))
+                        stream = ServerStream(self, event)  # type: ignore[arg-type]  # the kind says so
                         streams[event.id] = stream
                         self._stats.rq_total.value += 1
                         if self.proxy.max_requests:
@@ -83,7 +80,9 @@ class ServerConnection(asyncio.Protocol, Timed):
                             found.receive_data(event.data, event.end)  # type: ignore[attr-defined]
                     else:
                         self._other(event, kind)
-            elif data and not streams and not self._partial_since:
+                if self._partial_since:
+                    self._partial_since = 0.0
+            elif data and not streams and not self._partial_since and not self._broken:
                 self._partial_since = _now()
             if codec.output:
                 self.transport.write(b"".join(codec.output))
@@ -150,10 +149,17 @@ class ServerConnection(asyncio.Protocol, Timed):
 
     def stream_finished(self, stream: ServerStream) -> None:
         """Called once by each stream: counts, logs, and goes on with what waited behind it."""
-        streams = self.streams
+        streams, stats, response = self.streams, self._stats, stream.response
         streams.pop(stream.request.id, None)
         self.last_active = stream.ended
-        self.proxy.finished(stream)
+        if response is None:
+            stats.rq_unanswered.value += 1
+        else:
+            stats.classes[response.status // 100].value += 1
+        stats.cx_tx_bytes.value += stream.bytes_sent
+        stats.rq_time.values.append((stream.ended - stream.started) * 1000)
+        if self.proxy.access_logs:
+            self.proxy.record(stream)
         if self._lost:
             return
         codec = self.codec
@@ -171,14 +177,25 @@ class ServerConnection(asyncio.Protocol, Timed):
                 self._close()
         elif codec.held:
             self.resume_reading()
-            self._feed(b"")
+            self.data_received(b"")
         elif self._paused and not streams:
+            self.resume_reading()
+
+    def release(self) -> None:
+        """A tunnel is open: what was held for it goes on, and so does reading."""
+        if not self._feeding:
+            self.data_received(b"")
             self.resume_reading()
 
     def eof_received(self) -> bool:
         """The peer sends no more. Answers under way are still written (half close) where they were asked in full."""
         for event in self.codec.eof():
-            self._other(event, event.kind)
+            if event.kind == DATA:
+                found = self.streams.get(event.id)
+                if found is not None:
+                    found.receive_data(event.data, event.end)  # type: ignore[attr-defined]  # the kind says so
+            else:
+                self._other(event, event.kind)
         self.codec.closing = True
         for stream in tuple(self.streams.values()):
             if not stream.request_done:
@@ -187,6 +204,8 @@ class ServerConnection(asyncio.Protocol, Timed):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = True
+        if self.streams:
+            self._stats.cx_destroy_remote_active.value += 1
         for stream in tuple(self.streams.values()):
             stream.abandon("downstream_remote_disconnect", "DC")
         self.proxy.closed(self, exc)
@@ -194,15 +213,17 @@ class ServerConnection(asyncio.Protocol, Timed):
 
     def pause_reading(self) -> None:
         """Take nothing more from downstream for now."""
-        if not self._paused and not self._lost:
+        if not self._paused and not self._lost and not self.transport.is_closing():
             self._paused = True
             self.proxy.stats.flow_paused.value += 1
             self.transport.pause_reading()
 
     def resume_reading(self) -> None:
         """Read again, unless the codec still holds what was read."""
-        if self._paused and not self._lost:
+        if self._paused and not self._lost and not (self.codec.held and self.streams):
             self._paused = False
+            if self.transport.is_closing():
+                return
             self.proxy.stats.flow_resumed.value += 1
             self.transport.resume_reading()
 
@@ -241,12 +262,28 @@ class ServerConnection(asyncio.Protocol, Timed):
             return
         if not self._broken:
             self.transport.close()
+            left = self.transport.get_write_buffer_size()
+            if left:
+                self.proxy.context.call_later(DELAYED_CLOSE_S, partial(self._wait_out, left))
             return
         self._lingering = True
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self.resume_reading()  # an unread byte would turn our close into a reset that overtakes the answer
-        self.proxy.context.call_later(DELAYED_CLOSE_S, self.transport.close)
+        left = self.transport.get_write_buffer_size()
+        self.proxy.context.call_later(DELAYED_CLOSE_S, partial(self._wait_out, left))
+
+    def _wait_out(self, before: int) -> None:
+        """Give up on a peer that takes none of our last bytes, or that lets us wait for its own end."""
+        if self._lost:
+            return
+        left = self.transport.get_write_buffer_size()
+        if not left:
+            self.transport.close()
+        elif left == before:
+            self.transport.abort()
+        else:
+            self.proxy.context.call_later(DELAYED_CLOSE_S, partial(self._wait_out, left))
 
     def expire(self) -> None:
         """The regular look at this connection's clocks."""

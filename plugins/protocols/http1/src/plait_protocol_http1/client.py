@@ -216,6 +216,7 @@ class Http1Client(ClientCodec):
     def _open_tunnel(self, response: Response, data: bytes, at: int) -> Sequence[Event]:
         self._state = _UNTIL_CLOSE
         self._writing = _RAW
+        self.half_closes = True
         self.reusable = False
         response.end = False
         return [response] if at == len(data) else [response, Data(data[at:], False, self._id)]
