@@ -39,6 +39,9 @@ _log = logging.getLogger("plait.runtime")
 LOG_FLUSH_S = 1.0
 
 
+_Tables = tuple[dict[str, Cluster], dict[str, RouteConfiguration], dict[str, Endpoints]]
+
+
 @attrs.define
 class _Listening:
     """A listener in force: a TCP server or a UDP filter, and the socket we keep."""
@@ -67,6 +70,9 @@ class DataPlane(Context):
         self._clusters: dict[str, Cluster] = {}
         self._endpoints: dict[str, Endpoints] = {}
         self._routes: dict[str, RouteConfiguration] = {}
+        # Asked for every request. The tables stay the same objects, so their own methods can answer.
+        self.cluster = self._clusters.get  # type: ignore[method-assign,assignment]
+        self.route_configuration = self._routes.get  # type: ignore[method-assign,assignment]
         self._listeners: dict[str, _Listening] = {}
         self._retired: set[ListenerServer] = set()
         self._resolvers: dict[str, asyncio.Task[None]] = {}
@@ -124,13 +130,14 @@ class DataPlane(Context):
 
     def provision(self, update: Update) -> None:
         """Build all that ``update`` asks for and throw it away; raises ConfigError or PluginError."""
-        before = self._clusters, self._routes, self._endpoints
+        before = self._tables()
         built: list[_Listening] = []
         try:
-            self._clusters, self._routes, self._endpoints, _ = self._next(update)
+            tables, _ = self._next(update)
+            self._install(tables)
             built = [self._build_listener(config) for config in update.listeners.values()]
         finally:
-            self._clusters, self._routes, self._endpoints = before
+            self._install(before)
             for listening in built:
                 self._discard(listening)
 
@@ -139,10 +146,11 @@ class DataPlane(Context):
 
         Raises ConfigError or PluginError and changes nothing then.
         """
-        before = self._clusters, self._routes, self._endpoints
+        before = self._tables()
         built: dict[str, _Listening] = {}
         try:
-            self._clusters, self._routes, self._endpoints, made = self._next(update)
+            tables, made = self._next(update)
+            self._install(tables)
             for name, config in update.listeners.items():
                 built[name] = self._build_listener(config)
                 old = self._listeners.get(name)
@@ -152,7 +160,7 @@ class DataPlane(Context):
                     raise ConfigError(f"listener {name!r} has no socket for {config.address}")
                 built[name].sock = sock
         except BaseException:
-            self._clusters, self._routes, self._endpoints = before
+            self._install(before)
             for listening in built.values():
                 self._discard(listening)
             raise
@@ -172,9 +180,16 @@ class DataPlane(Context):
         if self._flusher is None:
             self._flusher = self.spawn(self._flush_logs(), "access log flush")
 
-    def _next(
-        self, update: Update
-    ) -> tuple[dict[str, Cluster], dict[str, RouteConfiguration], dict[str, Endpoints], dict[str, Cluster]]:
+    def _tables(self) -> _Tables:
+        return dict(self._clusters), dict(self._routes), dict(self._endpoints)
+
+    def _install(self, tables: _Tables) -> None:
+        """Let the tables in force hold these; nothing runs in between."""
+        for table, contents in zip((self._clusters, self._routes, self._endpoints), tables, strict=True):
+            table.clear()  # type: ignore[attr-defined]
+            table.update(contents)  # type: ignore[attr-defined]
+
+    def _next(self, update: Update) -> tuple[_Tables, dict[str, Cluster]]:
         """The tables as they will be, and the clusters that were made for them."""
         clusters, made = dict(self._clusters), {}
         for name, config in update.clusters.items():
@@ -189,7 +204,7 @@ class DataPlane(Context):
         endpoints = {**self._endpoints, **update.endpoints}
         for name in update.removed_endpoints:
             endpoints.pop(name, None)
-        return clusters, routes, endpoints, made
+        return (clusters, routes, endpoints), made
 
     def _share(self, config: ClusterConfig) -> ClusterConfig:
         """The cluster as one worker sees it: its share of the circuit breakers."""

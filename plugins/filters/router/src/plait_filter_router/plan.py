@@ -52,27 +52,27 @@ class Plan:
     ``plain`` says that a request goes on as it came: one cluster, nothing to add, remove or rewrite.
     """
 
-    cluster: str = ""
-    cluster_header: bytes = b""
-    cluster_not_found_status: int = 503
-    shares: tuple[Share, ...] = ()
-    totals: tuple[int, ...] = ()
-    location: Callable[[Request], bytes] | None = None
-    direct: DirectResponse | None = None
-    redirect_status: int = 0
-    rewrite_path: PathRewrite | None = None
-    rewrite_host: Callable[[Request], None] | None = None
-    expected_timeout: bytes = b""
     options: ForwardOptions
     host: VirtualHost
-    retry: RetryPolicy | None = None
-    plain: bool = True
 
     def __init__(
         self, action: ForwardAction | None, operations: tuple[tuple[Operation, ...], tuple[Operation, ...]]
     ) -> None:
         self.action = action
         self.request_operations, self.response_operations = operations
+        self.cluster = ""
+        self.cluster_header = b""
+        self.cluster_not_found_status = 503
+        self.shares: tuple[Share, ...] = ()
+        self.totals: tuple[int, ...] = ()
+        self.location: Callable[[Request], bytes] | None = None
+        self.direct: DirectResponse | None = None
+        self.redirect_status = 0
+        self.rewrite_path: PathRewrite | None = None
+        self.rewrite_host: Callable[[Request], None] | None = None
+        self.expected_timeout = b""
+        self.retry: RetryPolicy | None = None
+        self.plain = True
 
     def share(self) -> Share:
         """One of the weighted clusters, by chance and weight."""
