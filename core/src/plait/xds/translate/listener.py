@@ -84,7 +84,8 @@ def check_addresses(listeners: list[tuple[Listener, Where]], translator: Transla
 def _udp(message: Any, where: Where, translator: Translator) -> Extension | None:
     translator.only(message.udp_listener_config, where / "udp_listener_config", handled={"downstream_socket_config"})
     sizes = where / "udp_listener_config" / "downstream_socket_config"
-    translator.only(message.udp_listener_config.downstream_socket_config, sizes, handled=())
+    no_effect = {"max_rx_datagram_size": "datagrams of any size are taken", "prefer_gro": "they are read one by one"}
+    translator.only(message.udp_listener_config.downstream_socket_config, sizes, (), no_effect)
     for field in ("filter_chains", "default_filter_chain"):
         if getattr(message, field) if field == "filter_chains" else message.HasField(field):
             what = f"a UDP listener has {field}"
