@@ -50,6 +50,10 @@ class Sink:
     def resume(self) -> None:
         """Downstream takes data again."""
 
+    def idle_timeout_s(self, default_s: float) -> float:
+        """How long nothing may pass on the stream; ``default_s`` is the connection manager's."""
+        return default_s
+
     def full(self) -> bool:
         """Whether the upstream takes no more of the request for now."""
         return False

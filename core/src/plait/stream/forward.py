@@ -93,7 +93,8 @@ class ForwardOptions:
         self.auto_host_rewrite = auto_host_rewrite
         self.buffer_limit_bytes = buffer_limit_bytes
         self.attempt_header = attempt_header
-        self.shapes = auto_host_rewrite or attempt_header  # the request depends on the host or the attempt
+        # the request depends on the host or the attempt, or is watched by a clock of its own
+        self.shapes = auto_host_rewrite or attempt_header or bool(idle_timeout_s)
 
 
 def forward(stream: Stream, cluster: Cluster, options: ForwardOptions) -> Verdict:
@@ -233,7 +234,10 @@ class Forward(Sink, Timed):
         return True
 
     def _shape(self, request: Request, host: Host) -> None:
-        """What of the request depends on the host or the attempt."""
+        """What of the request depends on the host, the attempt or the route's own clock."""
+        if self.options.idle_timeout_s:
+            owner = self.stream.owner
+            owner.proxy.look_within(owner, self.options.idle_timeout_s)
         if self.options.auto_host_rewrite and host.endpoint.hostname:
             request.raw_authority = host.endpoint.hostname.encode()
             request.headers.changed = True
@@ -493,6 +497,10 @@ class Forward(Sink, Timed):
             self._paused = False
             if self.connection is not None:
                 self.connection.resume_stream(self)
+
+    def idle_timeout_s(self, default_s: float) -> float:
+        own_s = self.options.idle_timeout_s
+        return default_s if own_s is None else own_s
 
     def full(self) -> bool:
         connection = self.connection

@@ -92,13 +92,16 @@ class Pool(ConnectionPool, Timed):
         if self.connecting >= (1 if self.multiplexed else len(self._waiting)):
             return
         cluster = self.cluster
-        if cluster.connections >= cluster.max_connections and self.host.connections:
+        alone = not self.host.connections and not self.connecting
+        if cluster.connections + cluster.opening >= cluster.max_connections and not alone:
             cluster.stats.cx_overflow.value += 1
             return
         self.connecting += 1
+        cluster.opening += 1
         self.context.spawn(self._connect(), f"connect to {self.host.name}")
 
     async def _connect(self) -> None:
+        self.cluster.opening -= 1  # ``connect`` counts it from here on
         codec = self.protocol.client_codec(self._options)
         try:
             _, connection = await connect(self.host, lambda: ClientConnection(self, codec))

@@ -85,6 +85,11 @@ class ProxyStats:
         return self._stats.counter(self._prefix + name)
 
 
+def look_every(limit_s: float) -> int:
+    """How often, in ticks, to look at a clock: a quarter of its limit, 50 ms to a minute; 0 (never) for no limit."""
+    return ticks(min(max(limit_s / 4, 0.05), 60.0)) if limit_s else 0
+
+
 class Limits:
     """Clocks and limits of a proxy's connections; seconds, 0 for none."""
 
@@ -107,8 +112,8 @@ class Limits:
         self.max_requests_per_connection = max_requests_per_connection
         self.buffer_limit_bytes = buffer_limit_bytes
 
-    def look_every_s(self) -> float:
-        """How often a connection's clocks are read: a quarter of the shortest, 50 ms to a minute; 0 for never."""
+    def shortest_s(self) -> float:
+        """The shortest of the clocks; 0 when there is none."""
         clocks = [
             self.idle_timeout_s,
             self.request_timeout_s,
@@ -116,8 +121,7 @@ class Limits:
             self.stream_idle_timeout_s,
             self.max_connection_duration_s,
         ]
-        running = [clock for clock in clocks if clock]
-        return min(max(min(running) / 4, 0.05), 60.0) if running else 0.0
+        return min([clock for clock in clocks if clock], default=0.0)
 
 
 class StreamProxy(TerminalFilter):
@@ -149,7 +153,7 @@ class StreamProxy(TerminalFilter):
         self._options = dict(codec_options or {})
         self._upstream = upstream or protocols[0]
         self.upstream_name = self._upstream.name
-        self._look_ticks = ticks(limits.look_every_s()) if limits.look_every_s() else 0
+        self._look_ticks = look_every(limits.shortest_s())
         self._draining = False
 
     def protocol(self, connection: Connection) -> asyncio.Protocol:
@@ -205,7 +209,11 @@ class StreamProxy(TerminalFilter):
         """Read a connection's clocks and let it wait for the next look."""
         now, limits, stats = _now(), self.limits, self.stats
         info = connection.connection
-        if limits.max_connection_duration_s and now - info.started >= limits.max_connection_duration_s:
+        if (
+            limits.max_connection_duration_s
+            and now - info.started >= limits.max_connection_duration_s
+            and not connection.draining
+        ):
             stats.cx_max_duration.value += 1
             connection.drain()
         if not connection.streams:
@@ -220,20 +228,34 @@ class StreamProxy(TerminalFilter):
                 stats.cx_idle_timeout.value += 1
                 info.details = "connection_idle_timeout"
                 connection.drain()
+        look_ticks = self._look_ticks
         for stream in tuple(connection.streams.values()):
+            idle_s = limits.stream_idle_timeout_s
+            if stream.sink is not None:
+                idle_s = stream.sink.idle_timeout_s(idle_s)
+                if idle_s and (not look_ticks or look_every(idle_s) < look_ticks):
+                    look_ticks = look_every(idle_s)
             if (
                 not stream.request_done
+                and not stream.replied
                 and limits.request_timeout_s
                 and now - stream.started >= limits.request_timeout_s
             ):
                 stats.rq_timeout.value += 1
-                stream.reply(408, "request timeout", details="request_overall_timeout", flag="SI")
-            elif limits.stream_idle_timeout_s and stream.idle_for(now) >= limits.stream_idle_timeout_s:
+                stream.reply(408, "request timeout", details="request_overall_timeout")
+            elif idle_s and stream.idle_for(now) >= idle_s:
                 stats.rq_idle_timeout.value += 1
                 status = 408 if not stream.request_done else 504
                 stream.reply(status, "stream timeout", details="stream_idle_timeout", flag="SI")
-        if not info.transport.is_closing():
-            self.wheel.add(connection, self._look_ticks)
+        if look_ticks and not info.transport.is_closing():
+            self.wheel.add(connection, look_ticks)
+
+    def look_within(self, connection: ServerConnection, limit_s: float) -> None:
+        """A stream of ``connection`` has a clock of its own: look in time for that."""
+        soon = look_every(limit_s)
+        if not self._look_ticks or soon < self._look_ticks:
+            self.wheel.remove(connection)
+            self.wheel.add(connection, soon)
 
     # the end
 

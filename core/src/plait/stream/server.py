@@ -46,7 +46,7 @@ class ServerConnection(asyncio.Protocol, Timed):
         self._paused = False
         self._partial_since = 0.0
         self._requests = 0
-        self._draining = False
+        self.draining = False
         self._lost = False
         self._broken = False  # the rest of what the peer sends is not read as requests
         self._lingering = False
@@ -145,7 +145,7 @@ class ServerConnection(asyncio.Protocol, Timed):
         stream.request_done = True
         self.streams[id] = stream
         self._stats.rq_total.value += 1
-        stream.reply(error.status, str(error), details=error.counter, flag="DPE" if error.status != 408 else "SI")
+        stream.reply(error.status, str(error), details=error.counter, flag="DPE" if error.status != 408 else "")
 
     def stream_finished(self, stream: ServerStream) -> None:
         """Called once by each stream: counts, logs, and goes on with what waited behind it."""
@@ -241,9 +241,9 @@ class ServerConnection(asyncio.Protocol, Timed):
 
     def drain(self) -> None:
         """End as soon as the streams under way are answered."""
-        if self._draining or self._lost:
+        if self.draining or self._lost:
             return
-        self._draining = True
+        self.draining = True
         frame = self.codec.drain()
         if frame:
             self.transport.write(frame)

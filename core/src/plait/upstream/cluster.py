@@ -128,6 +128,7 @@ class Cluster:
         self.requests_active = 0
         self.pending = 0
         self.connections = 0
+        self.opening = 0  # connections that are about to be tried
         self.retries = 0
         self.config = config
         self.name = config.name
