@@ -76,6 +76,21 @@ async def _ask(call: Any, *arguments: object) -> Any:
         raise _FilterFailure(call) from error
 
 
+async def _ask_data(call: Any, *arguments: object) -> bytes:
+    """What a data filter answers; raises _FilterFailure."""
+    answer = await _ask(call, *arguments)
+    try:
+        return _bytes(answer)
+    except TypeError as error:
+        raise _FilterFailure(call) from error
+
+
+def _bytes(answer: object) -> bytes:
+    if not isinstance(answer, bytes):
+        raise TypeError(f"it answered a {type(answer).__name__} to data, expected bytes")
+    return answer
+
+
 class ServerStream(Stream):
     """A stream of a ``ServerConnection``."""
 
@@ -340,9 +355,9 @@ class ServerStream(Stream):
     async def _await_whole_body(self, answer: Awaitable[bytes], index: int) -> None:
         calls = self.chain.on_request_data
         request = self.request
-        body = await answer
+        body = _bytes(await answer)
         for call in calls[index + 1 :]:
-            body = await _ask(call, self, body, request.end)
+            body = await _ask_data(call, self, body, request.end)
         if not self.replied and not self.finished:
             request.body = body
             request.headers.changed = True
@@ -432,9 +447,9 @@ class ServerStream(Stream):
             self.sink.send_data(data, end)
 
     async def _await_data(self, answer: Awaitable[bytes], end: bool, index: int) -> None:
-        data = await answer
+        data = _bytes(await answer)
         for call in self.chain.on_request_data[index + 1 :]:
-            data = await _ask(call, self, data, end)
+            data = await _ask_data(call, self, data, end)
         self.request_held = False
         if self.sink is not None and (data or end):
             self.sink.send_data(data, end)
@@ -530,10 +545,10 @@ class ServerStream(Stream):
 
     async def _await_response_body(self, answer: Awaitable[bytes], first: Any) -> None:
         response = cast("Response", self.response)
-        body = await answer
+        body = _bytes(await answer)
         calls = self.chain.on_response_data
         for call in calls[calls.index(first) + 1 :]:
-            body = await _ask(call, self, body, response.end)
+            body = await _ask_data(call, self, body, response.end)
         if not self.finished:
             self._write_whole(response, body)
             self._play_response()
@@ -604,10 +619,10 @@ class ServerStream(Stream):
             self._finish()
 
     async def _await_response_data(self, answer: Awaitable[bytes], end: bool, first: Any) -> None:
-        data = await answer
+        data = _bytes(await answer)
         calls = self.chain.on_response_data
         for call in calls[calls.index(first) + 1 :]:
-            data = await _ask(call, self, data, end)
+            data = await _ask_data(call, self, data, end)
         if not self.finished:
             self._encode_data(data, end)
             self._play_response()
