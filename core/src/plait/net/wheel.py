@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
+from time import monotonic
 
 from plait.api.context import Timer
 
 TICK_S = 0.02
+_TICKS_PER_S = 1 / TICK_S
 
 _log = logging.getLogger("plait.net")
 
@@ -57,17 +58,17 @@ class TimerWheel:
         self._loop: asyncio.AbstractEventLoop | None = None  # the running one, from the first entry on
         self._slots: dict[int, set[Timed]] = {}
         self._tick = 0
-        self._epoch = time.monotonic()
         self._handle: asyncio.TimerHandle | None = None
 
     def add(self, entry: Timed, after: int) -> None:
         """Let ``entry`` expire after that many ticks (see ``ticks``)."""
+        now = int(monotonic() * _TICKS_PER_S)  # not ``_tick``, which is behind when the loop was busy
         if self._handle is None:
-            self._tick = int((time.monotonic() - self._epoch) / TICK_S)
+            self._tick = now
             if self._loop is None:
                 self._loop = asyncio.get_running_loop()
             self._handle = self._loop.call_later(TICK_S, self._advance)
-        due = self._tick + after
+        due = now + after
         slot = self._slots.get(due)
         if slot is None:
             slot = self._slots[due] = set()
@@ -95,7 +96,7 @@ class TimerWheel:
         self._slots.clear()
 
     def _advance(self) -> None:
-        now = int((time.monotonic() - self._epoch) / TICK_S)
+        now = int(monotonic() * _TICKS_PER_S)
         first, self._tick = self._tick + 1, now
         slots = self._slots
         due = range(first, now + 1) if now - first < len(slots) else sorted(tick for tick in slots if tick <= now)
@@ -111,4 +112,8 @@ class TimerWheel:
                     entry.expire()
                 except Exception:
                     _log.exception("a timeout failed")
-        self._handle = asyncio.get_running_loop().call_later(TICK_S, self._advance) if slots else None
+        if any(slots.values()):
+            self._handle = asyncio.get_running_loop().call_later(TICK_S, self._advance)
+        else:
+            self._handle = None
+            slots.clear()
