@@ -12,6 +12,7 @@ import contextlib
 import itertools
 import logging
 import socket
+import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, cast
@@ -25,6 +26,9 @@ from plait.net.match import compile_match
 
 _log = logging.getLogger("plait.net")
 _ids = itertools.count(1)
+
+# From Python 3.13 on a server takes its path away when it closes; the socket we keep is to be reached there.
+_KEEP_PATH: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
 
 PEEK_LIMIT_BYTES = 64 * 1024  # what listener filters may ask to see
 
@@ -83,7 +87,7 @@ class ListenerServer:
         loop = asyncio.get_running_loop()
         if sock.family == socket.AF_UNIX:
             self._server = await loop.create_unix_server(
-                lambda: _Accepted(self), sock=sock, backlog=self.config.tcp_backlog_size
+                lambda: _Accepted(self), sock=sock, backlog=self.config.tcp_backlog_size, **_KEEP_PATH
             )
         else:
             self._server = await loop.create_server(
@@ -258,6 +262,7 @@ class _Filtered(asyncio.Protocol):
             if verdict is CONTINUE:
                 continue
             if verdict is STOP:
+                self._connection.close()
                 return
             self._connection.transport.pause_reading()
             self._spawn(self._wait(cast("Awaitable[object]", verdict), index), f"network filter {index}")
@@ -270,7 +275,9 @@ class _Filtered(asyncio.Protocol):
         except Exception:
             self._failed(self._chain.filters[index - 1])
             return
-        if answer is CONTINUE and not self._connection.transport.is_closing():
+        if answer is not CONTINUE:
+            self._connection.close()
+        elif not self._connection.transport.is_closing():
             self._connection.transport.resume_reading()
             self._run(index)
 
