@@ -38,8 +38,12 @@ def of(kind: str, *, page: Path | None = None) -> list[Block]:
     return [block for block in BLOCKS if block.kind == kind and page in (None, block.page)]
 
 
-PLUGIN_PAGES = sorted({block.page for block in [*of("python"), *of("toml")] if block.page.parent.name == "plugins"})
+PLUGIN_PAGES = sorted({block.page for block in of("toml") if block.name == "pyproject.toml"})
 SESSIONS = sorted({block.page for block in of("console")})
+
+
+def in_repository(block: Block) -> bool:
+    return "/" in block.name and (ROOT / block.name).exists()
 
 
 def page_id(page: Path) -> str:
@@ -59,7 +63,7 @@ def test_a_block_is_of_a_kind_that_is_tried(block: Block) -> None:
         assert block.name, f"{block}: its first line is a comment that names the file"
 
 
-@pytest.mark.parametrize("block", [one for one in BLOCKS if one.name and (ROOT / one.name).exists()], ids=str)
+@pytest.mark.parametrize("block", [one for one in BLOCKS if in_repository(one)], ids=str)
 def test_a_block_that_is_a_file_of_the_repository_is_the_same(block: Block) -> None:
     if block.kind == "toml":  # or a part of it
         assert block.body in (ROOT / block.name).read_text()
@@ -69,7 +73,7 @@ def test_a_block_that_is_a_file_of_the_repository_is_the_same(block: Block) -> N
 
 @pytest.mark.parametrize("block", [*of("python"), *of("toml")], ids=str)
 def test_a_file_is_one_of_the_repository_or_of_a_plugin_that_is_tried(block: Block) -> None:
-    assert block.page in PLUGIN_PAGES or (ROOT / block.name).exists()
+    assert block.page in PLUGIN_PAGES or in_repository(block)
 
 
 # configurations
@@ -189,8 +193,8 @@ def test_configuration_can_be_provisioned(block: Block, tmp_path: Path, monkeypa
 
 
 @pytest.mark.parametrize("page", SESSIONS, ids=page_id)
-def test_commands_do_what_is_shown(page: Path, tmp_path: Path) -> None:
-    checkout = Checkout(tmp_path / "plait")
+def test_commands_do_what_is_shown(page: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    checkout = request.getfixturevalue("plugins") if page in PLUGIN_PAGES else Checkout(tmp_path / "plait")
     for block in BLOCKS:
         if block.page == page and block.name:
             checkout.write(block.name, block.body)
