@@ -25,15 +25,19 @@ def run(options: RunOptions) -> int:
     import signal
 
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
-    from plait.runtime.spawning import python, send_blocking, spawn
+    from plait.runtime.spawning import fork, send_blocking
 
     loader = workers = None
     if options.concurrency > 0:
-        # Children start before anything else is imported here: they and we get ready at the same time.
-        loader = spawn(python("plait.runtime.loader"))
+        # What everybody needs is imported once; then children start before anything else is: they and we get ready
+        # at the same time.
+        from plait.runtime import loader as loading
+        from plait.runtime import worker as working
+
+        loader = fork(loading.main, "mesh-loader")
         send_blocking(loader.sock, options)
         workers = [
-            spawn(python("plait.runtime.worker", "--slot", str(slot), "--log-level", options.log_level))
+            fork(working.main, f"mesh-worker-{slot}", "--slot", str(slot), "--log-level", options.log_level)
             for slot in range(options.concurrency)
         ]
     from plait.runtime.supervisor import supervise

@@ -1,8 +1,10 @@
-"""Starts processes and speaks to them before there is an event loop; imports next to nothing, so that it happens early.
+"""Starts processes and speaks to them before there is an event loop; imports next to nothing, to happen early.
 
-A child is a fresh interpreter, not a fork: of all that its parent opened it holds one end of a socket pair. Signals
-that a terminal or a service manager sends to the whole group are blocked in children: the supervisor decides. A frame
-on the socket pair is ``length:u32 | sockets:u8 | pickle``, big-endian.
+A child that ``spawn`` starts is a fresh interpreter. One that ``fork`` starts goes on with what its parent has
+imported, which saves a third of the time to get ready; it may only be made by a process that has done nothing but import: no
+thread, no loop, no open file. Either way it holds of its parent's descriptors the standard ones and one end of a
+socket pair, and signals that a terminal or a service manager sends to the whole group are blocked in it: the
+supervisor decides. A frame on the socket pair is ``length:u32 | sockets:u8 | pickle``, big-endian.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import signal
 import socket
 import struct
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -49,6 +51,40 @@ def spawn(command: Sequence[str]) -> Spawned:
         finally:
             os.close(spare)
     return Spawned(pid, ours)
+
+
+def fork(main: Callable[[list[str]], int], name: str, *arguments: str) -> Spawned:
+    """Run ``main([*arguments, "--fd", N])`` in a copy of this process, which must be as the module says."""
+    ours, theirs = socket.socketpair()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid:
+        theirs.close()
+        return Spawned(pid, ours)
+    code = 1
+    try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
+        descriptor = theirs.detach()
+        # Also our ends of the channels to brothers: while one is open here, they would not see their supervisor go.
+        os.closerange(3, descriptor)
+        os.closerange(descriptor + 1, os.sysconf("SC_OPEN_MAX"))
+        _call_yourself(name)
+        code = main([*arguments, "--fd", str(descriptor)])
+        sys.stderr.flush()
+    except BaseException:  # noqa: BLE001 - the frames above belong to another process
+        sys.excepthook(*sys.exc_info())
+    finally:
+        os._exit(code)
+
+
+def _call_yourself(name: str) -> None:
+    """What ``ps -o comm`` and ``top`` show, where the system has that."""
+    try:
+        with open("/proc/self/comm", "w") as comm:
+            comm.write(name)
+    except OSError:
+        pass
 
 
 def python(module: str, *arguments: str) -> tuple[str, ...]:
