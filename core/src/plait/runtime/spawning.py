@@ -1,9 +1,9 @@
 """Starts processes and speaks to them before there is an event loop; imports next to nothing, to happen early.
 
 A child that ``spawn`` starts is a fresh interpreter. One that ``fork`` starts goes on with what its parent has
-imported, which saves a third of the time to get ready; it may only be made by a process that has done nothing but import: no
-thread, no loop, no open file. Either way it holds of its parent's descriptors the standard ones and one end of a
-socket pair, and signals that a terminal or a service manager sends to the whole group are blocked in it: the
+imported, which saves a third of the time to get ready; it may only be made by a process that has done nothing but
+import: no thread, no loop, no open file. Either way it holds of its parent's descriptors the standard ones and one
+end of a socket pair, and signals that a terminal or a service manager sends to the whole group are blocked in it: the
 supervisor decides. A frame on the socket pair is ``length:u32 | sockets:u8 | pickle``, big-endian.
 """
 
