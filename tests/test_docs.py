@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 import yaml
+from tools.pages import HEAD
+from tools.pages import PAGES as PAGES_MADE
 
 from plait.cli.verbs import own_commands, parser
 from plait.runtime import validate
@@ -264,7 +266,13 @@ def test_configuration_of_a_plugin_is_valid(block: Block, plugins: Checkout) -> 
         plugins.run(plugins.python, "-m", "plait", "validate", "--config-yaml", text)
 
 
-# examples in docstrings, as the reference shows them
+# the reference
+
+
+@pytest.mark.parametrize("name", PAGES_MADE)
+def test_the_reference_is_made_from_the_code(name: str) -> None:
+    page = ROOT / f"docs/reference/{name}.md"
+    assert page.read_text() == PAGES_MADE[name](HEAD), "run tools/reference"
 
 
 @pytest.mark.parametrize("page", sorted({block.page for block in of("pycon")}), ids=page_id)

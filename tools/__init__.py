@@ -1,0 +1,1 @@
+"""What `make` and people run, and what that needs."""
