@@ -102,8 +102,8 @@ def found() -> dict[str, dict[str, Fields]]:
 
 def _registered(catalogue: Catalogue) -> Iterator[Any]:
     for category in dict.fromkeys(category for kind in KINDS.values() for category in kind.categories):
-        found = catalogue.registered(category)
-        yield from (found[name][0] for name in sorted(found))
+        registered: Mapping[str, Any] = catalogue.registered(category)
+        yield from (registered[name][0] for name in sorted(registered))
 
 
 def _looked_at(name: str, translate: Any, catalogue: Catalogue) -> dict[str, Fields]:
