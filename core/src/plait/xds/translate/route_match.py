@@ -31,7 +31,7 @@ def route_match(message: Any, where: Where, translator: Translator) -> RouteMatc
         raise where.error("the match says nothing of the path", expected=expected)
     if kind in _PLAIN:
         value = getattr(message, kind)
-        if kind == "path_separated_prefix" and (not value or value.endswith("/") or "?" in value or "#" in value):
+        if kind == "path_separated_prefix" and (len(value) < 2 or value.endswith("/") or "?" in value or "#" in value):
             raise (where / kind).error(
                 f"path_separated_prefix is {value!r}", expected="a path without '?' and '#' that does not end with '/'"
             )
