@@ -274,7 +274,7 @@ def http_options(**http1: Any) -> Json:
 def route(prefix: str = "/", target: str = "up", **more: Any) -> Json:
     """A route to a cluster; ``more`` are fields of Envoy's RouteAction."""
     action: Json = {"cluster": target, **more}
-    if "weighted_clusters" in more:
+    if "weighted_clusters" in more or "cluster_header" in more:
         del action["cluster"]
     return {"match": {"prefix": prefix}, "route": action}
 

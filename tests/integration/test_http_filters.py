@@ -618,3 +618,19 @@ async def test_filter_sends_hints_ahead_of_the_response() -> None:
         await client.send(get())
         assert status_of(await client.head()) == 103
         assert status_of(await client.head()) == 204
+
+
+@live
+@pytest.mark.parametrize("later", [False, True])
+async def test_reset_of_a_stream_with_requests_behind_it_ends_the_connection(later: bool) -> None:
+    class ResetsLater(StreamFilter):
+        def on_request(self, stream: Stream) -> Verdict:
+            asyncio.get_running_loop().call_later(0.01, stream.reset, "not_today")
+            return STOP
+
+    async with proxied(answering(ok()), [ResetsLater() if later else Resets()]) as (mesh, upstream):
+        client = await mesh.connect()
+        await client.send(get() * 3)
+        assert await client.closed()
+        assert upstream.connections == 0
+        assert len(mesh.log.entries) == 1

@@ -219,6 +219,8 @@ class ServerStream(Stream):
             self.details = reason
         owner = self.owner
         frame = owner.codec.encode_reset(self.request, reason)
+        if frame is None:
+            owner.codec.closing = True
         self._finish()
         if frame is None:
             owner.abort()

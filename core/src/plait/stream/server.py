@@ -92,6 +92,8 @@ class ServerConnection(asyncio.Protocol, Timed):
             if streams or self._lost:
                 self.pause_reading()
                 break
+            if codec.closing or not (data or events):
+                break  # a stream was given up without an answer: what it held back stays there
             data = b""
         self._feeding = False
         if codec.closing and not streams:
