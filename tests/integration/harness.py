@@ -80,6 +80,8 @@ class Peer:
     async def send(self, *pieces: bytes) -> None:
         """Write, each piece in a segment of its own where the kernel lets us."""
         for piece in pieces:
+            if self.writer.is_closing():
+                raise ConnectionResetError("the other side is gone")
             self.writer.write(piece)
             await self.writer.drain()
 
@@ -137,7 +139,8 @@ class Peer:
 
     def half_close(self) -> None:
         """Send no more."""
-        self.writer.write_eof()
+        if not self.writer.is_closing():
+            self.writer.write_eof()
 
     def close(self) -> None:
         """Send no more and read no more."""
@@ -145,6 +148,8 @@ class Peer:
 
     def reset(self) -> None:
         """End with a RST."""
+        if self.writer.is_closing():
+            return
         sock = self.writer.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
         self.writer.transport.abort()

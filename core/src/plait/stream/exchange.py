@@ -85,6 +85,13 @@ async def _ask_data(call: Any, *arguments: object) -> bytes:
         raise _FilterFailure(call) from error
 
 
+def _discard(*unwanted: Any) -> None:
+    """Close coroutines that nobody will wait for; those that ended do not mind."""
+    for one in unwanted:
+        if asyncio.iscoroutine(one):
+            one.close()
+
+
 def _bytes(answer: object) -> bytes:
     if not isinstance(answer, bytes):
         raise TypeError(f"it answered a {type(answer).__name__} to data, expected bytes")
@@ -334,9 +341,10 @@ class ServerStream(Stream):
                     self._filter_failed(call, error)
                     return False
                 if self.replied or self.finished:
+                    _discard(answer)
                     return False
                 if not isinstance(answer, bytes):
-                    self._spawn(self._await_whole_body(answer, index), call)
+                    self._spawn(self._await_whole_body(answer, index), call, answer)
                     return False
                 body = answer
             request.body = body
@@ -371,7 +379,7 @@ class ServerStream(Stream):
         if verdict is STOP:
             return
         if isinstance(verdict, Awaitable):
-            self._spawn(self._await_request(verdict, call), call)
+            self._spawn(self._await_request(verdict, call), call, verdict)
             return
         raise TypeError(f"it answered {verdict!r}, expected CONTINUE, STOP or an awaitable of one")
 
@@ -437,7 +445,7 @@ class ServerStream(Stream):
                 answer = call(self, data, end)
                 if not isinstance(answer, bytes):
                     self.request_held = True
-                    self._spawn(self._await_data(answer, end, index), call)
+                    self._spawn(self._await_data(answer, end, index), call, answer)
                     return
             except Exception as error:
                 self._filter_failed(call, error)
@@ -473,9 +481,11 @@ class ServerStream(Stream):
             try:
                 verdict = call(self)
                 if verdict is not CONTINUE:
-                    if not self.finished:  # or it answered itself
-                        self.response_held = True
-                        self._hold_response(verdict, index, call)
+                    if self.finished:  # it answered itself
+                        _discard(verdict)
+                        return
+                    self.response_held = True
+                    self._hold_response(verdict, index, call)
                     return
             except Exception as error:
                 self._filter_failed(call, error)
@@ -488,7 +498,7 @@ class ServerStream(Stream):
     def _hold_response(self, verdict: object, index: int, call: Any) -> None:
         if not isinstance(verdict, Awaitable):
             raise TypeError(f"it answered {verdict!r} to a response, expected CONTINUE or an awaitable of it")
-        self._spawn(self._await_response(verdict, index), call)
+        self._spawn(self._await_response(verdict, index), call, verdict)
 
     async def _await_response(self, verdict: Awaitable[object], index: int) -> None:
         answer: object = await verdict
@@ -533,7 +543,7 @@ class ServerStream(Stream):
                 return
             if not isinstance(answer, bytes):
                 self.response_held = True
-                self._spawn(self._await_response_body(answer, call), call)
+                self._spawn(self._await_response_body(answer, call), call, answer)
                 return
             body = answer
         self._write_whole(response, body)
@@ -599,7 +609,7 @@ class ServerStream(Stream):
                 self.response_held = True
                 if self.sink is not None:
                     self.sink.pause()
-                self._spawn(self._await_response_data(answer, end, call), call)
+                self._spawn(self._await_response_data(answer, end, call), call, answer)
                 return
             data = answer
         self._encode_data(data, end)
@@ -712,7 +722,7 @@ class ServerStream(Stream):
             if task is not current:
                 task.cancel()
 
-    def _spawn(self, work: Any, call: Any) -> None:
+    def _spawn(self, work: Any, call: Any, answer: Any) -> None:
         async def supervised() -> None:
             try:
                 await work
@@ -723,5 +733,7 @@ class ServerStream(Stream):
                 if not self.finished:
                     self._filter_failed(call, error)
 
-        task = self.owner.proxy.context.spawn(supervised(), "filter")
+        running = supervised()
+        task = self.owner.proxy.context.spawn(running, "filter")
+        task.add_done_callback(lambda _: _discard(running, work, answer))  # it may be cancelled before it began
         self._tasks = [*[one for one in self._tasks or () if not one.done()], task]
