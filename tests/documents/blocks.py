@@ -71,14 +71,14 @@ def _blocks(page: Path, lines: list[str]) -> Iterator[Block]:
 
 
 def commands(block: Block) -> list[Command]:
-    """What a console block says is typed (behind ``$``; a line that ends with a backslash goes on) and seen."""
+    """What a console block says is typed (behind ``$``, and ``>`` where it goes on) and seen."""
     found: list[Command] = []
     lines = block.text.splitlines()
     while lines:
         line = lines.pop(0)
         if line.startswith("$ "):
-            while line.endswith("\\"):
-                line = line[:-1] + lines.pop(0).removeprefix("> ")
+            while lines and lines[0].startswith("> "):
+                line += "\n" + lines.pop(0)[2:]
             found.append(Command(line[2:].strip()))
         else:
             assert found, f"{block}: a console block begins with $"
