@@ -67,50 +67,59 @@ async def test_changed_weight_holds_for_the_next_request_of_a_connection() -> No
 @live
 async def test_request_under_way_keeps_its_route_and_cluster() -> None:
     gate = Gate(b"old")
-    async with Upstream(gate) as old, Upstream(answering(ok(b"new"))) as new:
-        async with Mesh(configuration([cluster("up", old.port)])) as mesh:
-            client = await mesh.connect()
-            await client.send(get())
-            await until(lambda: gate.arrived, "the request upstream")
-            await mesh.change(configuration([cluster("up", new.port, connect_timeout="4s")]))
-            assert (await mesh.ask(get()))[1] == b"new"
-            gate.open.set()
-            assert (await client.message())[1] == b"old"
-            await client.send(get())
-            assert (await client.message())[1] == b"new"
-            await until(lambda: mesh.counter("cluster.up.upstream_cx_active") == 1, "the old connection to close")
+    async with (
+        Upstream(gate) as old,
+        Upstream(answering(ok(b"new"))) as new,
+        Mesh(configuration([cluster("up", old.port)])) as mesh,
+    ):
+        client = await mesh.connect()
+        await client.send(get())
+        await until(lambda: gate.arrived, "the request upstream")
+        await mesh.change(configuration([cluster("up", new.port, connect_timeout="4s")]))
+        assert (await mesh.ask(get()))[1] == b"new"
+        gate.open.set()
+        assert (await client.message())[1] == b"old"
+        await client.send(get())
+        assert (await client.message())[1] == b"new"
+        await until(lambda: mesh.counter("cluster.up.upstream_cx_active") == 1, "the old connection to close")
 
 
 @live
 async def test_changed_endpoints_let_go_of_those_that_went() -> None:
     gate = Gate(b"old")
-    async with Upstream(gate) as old, Upstream(answering(ok(b"new"))) as new:
-        async with Mesh(configuration([cluster("up", old.port)])) as mesh:
-            client = await mesh.connect()
+    async with (
+        Upstream(gate) as old,
+        Upstream(answering(ok(b"new"))) as new,
+        Mesh(configuration([cluster("up", old.port)])) as mesh,
+    ):
+        client = await mesh.connect()
+        await client.send(get())
+        await until(lambda: gate.arrived, "the request upstream")
+        await mesh.change(configuration([cluster("up", new.port)]))
+        gate.open.set()
+        assert (await client.message())[1] == b"old"
+        for _ in range(3):
             await client.send(get())
-            await until(lambda: gate.arrived, "the request upstream")
-            await mesh.change(configuration([cluster("up", new.port)]))
-            gate.open.set()
-            assert (await client.message())[1] == b"old"
-            for _ in range(3):
-                await client.send(get())
-                assert (await client.message())[1] == b"new"
-            await until(lambda: mesh.counter("cluster.up.upstream_cx_active") == 1, "the old connection to close")
+            assert (await client.message())[1] == b"new"
+        await until(lambda: mesh.counter("cluster.up.upstream_cx_active") == 1, "the old connection to close")
 
 
 @live
 async def test_removed_cluster_finishes_what_it_began() -> None:
     gate = Gate(b"old")
-    async with Upstream(gate) as old, Upstream(answering(ok(b"new"))) as new:
-        async with Mesh(configuration([cluster("up", old.port)])) as mesh:
-            client = await mesh.connect()
-            await client.send(get())
-            await until(lambda: gate.arrived, "the request upstream")
-            await mesh.change(configuration([cluster("other", new.port)], [route(target="other")]))
-            gate.open.set()
-            assert (await client.message())[1] == b"old"
-            await client.send(get())
-            assert (await client.message())[1] == b"new"
+    async with (
+        Upstream(gate) as old,
+        Upstream(answering(ok(b"new"))) as new,
+        Mesh(configuration([cluster("up", old.port)])) as mesh,
+    ):
+        client = await mesh.connect()
+        await client.send(get())
+        await until(lambda: gate.arrived, "the request upstream")
+        await mesh.change(configuration([cluster("other", new.port)], [route(target="other")]))
+        gate.open.set()
+        assert (await client.message())[1] == b"old"
+        await client.send(get())
+        assert (await client.message())[1] == b"new"
 
 
 @live
@@ -170,20 +179,19 @@ async def test_replaced_listener_finishes_what_it_began_and_closes() -> None:
 @live
 async def test_removed_listener_refuses_connections_and_finishes_what_it_began() -> None:
     gate = Gate(b"up")
-    async with Upstream(gate) as upstream:
-        async with Mesh(configuration([cluster("up", upstream.port)])) as mesh:
-            client = await mesh.connect()
-            await client.send(get())
-            await until(lambda: gate.arrived, "the request upstream")
-            update = mesh.store.set_source("bootstrap", Resources())
-            assert update.removed_listeners == (LISTENER,)
-            await mesh.plane.apply(update, {})
-            mesh.store.accept(update)
-            with pytest.raises(ConnectionError):
-                await mesh.connect()
-            gate.open.set()
-            assert (await client.message())[1] == b"up"
-            assert await client.closed()
+    async with Upstream(gate) as upstream, Mesh(configuration([cluster("up", upstream.port)])) as mesh:
+        client = await mesh.connect()
+        await client.send(get())
+        await until(lambda: gate.arrived, "the request upstream")
+        update = mesh.store.set_source("bootstrap", Resources())
+        assert update.removed_listeners == (LISTENER,)
+        await mesh.plane.apply(update, {})
+        mesh.store.accept(update)
+        with pytest.raises(ConnectionError):
+            await mesh.connect()
+        gate.open.set()
+        assert (await client.message())[1] == b"up"
+        assert await client.closed()
 
 
 @live
