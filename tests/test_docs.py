@@ -198,6 +198,14 @@ def test_configuration_can_be_provisioned(block: Block, tmp_path: Path, monkeypa
         validate(RunOptions(config_yaml=text))
 
 
+READMES = sorted(ROOT.glob("plugins/*/*/README.md"))
+
+
+@pytest.mark.parametrize("page", READMES, ids=page_id)
+def test_a_plugin_shows_a_configuration(page: Path) -> None:
+    assert of("yaml", page=page)
+
+
 # what is typed
 
 
