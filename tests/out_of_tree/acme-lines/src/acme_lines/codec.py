@@ -56,7 +56,7 @@ class LinesServer(ServerCodec):
     """Reads requests; those behind the one in progress are held until it is answered."""
 
     def __init__(self, options: object = None) -> None:
-        self.output: list[bytes] = []
+        super().__init__()
         self._buffer = LineBuffer()
         self._waiting: list[bytes] = []
         self._id = 0
@@ -117,7 +117,7 @@ class LinesClient(ClientCodec):
     """Writes requests; a line that nobody asked for breaks the connection."""
 
     def __init__(self, options: object = None) -> None:
-        self.output: list[bytes] = []
+        super().__init__()
         self._buffer = LineBuffer()
         self._id = 0
         self._unsent: list[bytes] = []
