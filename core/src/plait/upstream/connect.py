@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -36,7 +37,9 @@ async def connect(host: Host, factory: Callable[[], _P]) -> tuple[asyncio.Transp
     began = time.monotonic()
     try:
         async with asyncio.timeout(cluster.config.connect_timeout_s):
-            if isinstance(host.address, str):
+            if isinstance(host.address, str) and host.address.startswith("@"):
+                transport, protocol = await _connect_abstract(factory, host.address)
+            elif isinstance(host.address, str):
                 transport, protocol = await loop.create_unix_connection(factory, host.address)
             else:
                 transport, protocol = await loop.create_connection(factory, host.address[0], host.address[1])
@@ -58,6 +61,19 @@ async def connect(host: Host, factory: Callable[[], _P]) -> tuple[asyncio.Transp
     stats.cx_connect_ms.values.append((time.monotonic() - began) * 1000)
     transport.set_write_buffer_limits(high=cluster.config.per_connection_buffer_limit_bytes)
     return transport, protocol
+
+
+async def _connect_abstract(factory: Callable[[], _P], path: str) -> tuple[asyncio.Transport, _P]:
+    """To a unix socket without a file, for which Envoy writes ``@`` first; uvloop cannot be given its path."""
+    loop = asyncio.get_running_loop()
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        await loop.sock_connect(sock, f"\0{path[1:]}")
+        return await loop.create_unix_connection(factory, sock=sock)
+    except BaseException:
+        sock.close()
+        raise
 
 
 def closed(host: Host) -> None:
