@@ -33,6 +33,7 @@ class _Stats:
         self.flow_resumed = counter(prefix + "downstream_flow_control_resumed_reading_total")
         self.idle_timeout = counter(prefix + "idle_timeout")
         self.max_duration = counter(prefix + "max_downstream_connection_duration")
+        self.flush_total = counter(prefix + "upstream_flush_total")
         self.flush_active = gauge(prefix + "upstream_flush_active")
 
 
@@ -83,7 +84,7 @@ class _Downstream(asyncio.Protocol):
         cluster = proxy.cluster()
         if cluster is None:
             proxy.stats.cx_no_route.value += 1
-            self.fail("NR", "cluster_not_found")
+            self.fail("NC", "cluster_not_found")
             return
         self.connection.upstream_cluster = cluster.name
         self._watch()
@@ -110,11 +111,14 @@ class _Downstream(asyncio.Protocol):
                 continue
             return
         self.connection.upstream_failure = str(failure)
-        self.fail("UF", "upstream_connection_failure")
+        name = cluster.config.alt_stat_name or cluster.name
+        self.proxy.context.stats.counter(f"cluster.{name}.upstream_cx_connect_attempts_exceeded").value += 1
+        self.connection.flags = (*self.connection.flags, "UF")
+        self.fail("URX", "upstream_connection_failure")
 
     def connected(self, upstream: _Upstream) -> None:
         """The upstream is there: let the bytes flow."""
-        if self.lost:
+        if self.lost or self.transport.is_closing():
             upstream.transport.abort()
             return
         self.upstream = upstream
@@ -146,11 +150,11 @@ class _Downstream(asyncio.Protocol):
         return True
 
     def pause_writing(self) -> None:
-        if self.upstream is not None:
+        if self.upstream is not None and not self.upstream.transport.is_closing():
             self.upstream.transport.pause_reading()
 
     def resume_writing(self) -> None:
-        if self.upstream is not None:
+        if self.upstream is not None and not self.upstream.transport.is_closing():
             self.upstream.transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -160,7 +164,7 @@ class _Downstream(asyncio.Protocol):
         upstream = self.upstream
         if upstream is not None and not upstream.transport.is_closing():
             if exc is None:
-                upstream.transport.close()
+                upstream.flush()
             else:
                 upstream.transport.abort()
         for log in self.proxy.access_logs:
@@ -171,6 +175,14 @@ class _Downstream(asyncio.Protocol):
         """Nothing can be done for this connection."""
         self.connection.flags = (*self.connection.flags, flag)
         self.connection.close(details)
+
+    def _give_up(self, flag: str, details: str) -> None:
+        """End the connection now: what is still to be written may be just what nobody takes."""
+        self.connection.flags = (*self.connection.flags, flag)
+        self.connection.details = details
+        self.transport.abort()
+        if self.upstream is not None and not self.upstream.lost:
+            self.upstream.transport.abort()
 
     # clocks
 
@@ -185,15 +197,18 @@ class _Downstream(asyncio.Protocol):
     def _look(self) -> None:
         settings, now = self.proxy.settings, time.monotonic()
         moved = self.connection.bytes_received + self.connection.bytes_sent
+        moved -= self.transport.get_write_buffer_size()  # what a slow peer takes is movement as well
+        if self.upstream is not None and not self.upstream.lost:
+            moved -= self.upstream.transport.get_write_buffer_size()
         if moved != self._moved:
             self._moved, self._idle_since = moved, now
         longest = settings.max_downstream_connection_duration_s
         if settings.idle_timeout_s and now - self._idle_since >= settings.idle_timeout_s:
             self.proxy.stats.idle_timeout.value += 1
-            self.fail("SI", "idle_timeout")
+            self._give_up("SI", "idle_timeout")
         elif longest and now - self.connection.started >= longest:
             self.proxy.stats.max_duration.value += 1
-            self.fail("DT", "max_connection_duration_reached")
+            self._give_up("DT", "max_connection_duration_reached")
         else:
             self._timer = self.proxy.context.call_later(self._look_s, self._look)
 
@@ -202,6 +217,10 @@ class _Upstream(asyncio.Protocol):
     transport: asyncio.Transport
     local: str = ""
     ended: bool = False  # upstream sent its last byte
+    lost: bool = False
+    _flush_timer: Timer | None = None
+    _flushing: bool = False
+    _unsent: int = 0  # at the last look of the flush clock
 
     def __init__(self, downstream: _Downstream, host: Host) -> None:
         self.downstream = downstream
@@ -214,6 +233,8 @@ class _Upstream(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
+        self.host.active += 1
+        self.host.requests += 1
         name = transport.get_extra_info("sockname")
         self.local = f"{name[0]}:{name[1]}" if isinstance(name, tuple) else "unix"
         self._write_down = self.downstream.transport.write
@@ -244,14 +265,43 @@ class _Upstream(asyncio.Protocol):
         return True
 
     def pause_writing(self) -> None:
-        self.downstream.proxy.stats.flow_paused.value += 1
-        self.downstream.transport.pause_reading()
+        if not self.downstream.transport.is_closing():
+            self.downstream.proxy.stats.flow_paused.value += 1
+            self.downstream.transport.pause_reading()
 
     def resume_writing(self) -> None:
-        self.downstream.proxy.stats.flow_resumed.value += 1
-        self.downstream.transport.resume_reading()
+        if not self.downstream.transport.is_closing():
+            self.downstream.proxy.stats.flow_resumed.value += 1
+            self.downstream.transport.resume_reading()
+
+    def flush(self) -> None:
+        """Downstream is gone: close once what it sent is written, unless that stands still for the idle timeout."""
+        self.transport.close()
+        self._unsent = self.transport.get_write_buffer_size()
+        if self._unsent:
+            proxy = self.downstream.proxy
+            proxy.stats.flush_total.value += 1
+            proxy.stats.flush_active.value += 1
+            self._flushing = True
+            if proxy.settings.idle_timeout_s:
+                self._flush_timer = proxy.context.call_later(proxy.settings.idle_timeout_s, self._look)
+
+    def _look(self) -> None:
+        proxy, unsent = self.downstream.proxy, self.transport.get_write_buffer_size()
+        if unsent == self._unsent:
+            proxy.stats.idle_timeout.value += 1
+            self.transport.abort()
+        else:
+            self._unsent = unsent
+            self._flush_timer = proxy.context.call_later(proxy.settings.idle_timeout_s, self._look)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
+        if self._flush_timer is not None:
+            self._flush_timer.cancel()
+        if self._flushing:
+            self.downstream.proxy.stats.flush_active.value -= 1
+        self.host.active -= 1
         closed(self.host)
         downstream = self.downstream
         if downstream.lost:
