@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from plait.xds import Translator, Where, seconds
+from plait.xds import Translator, Where, duration_s, wrapped
 from plait_protocol_tcp.settings import TcpProxySettings
 
 _HANDLED = {
@@ -38,11 +38,16 @@ def tcp_proxy(message: Any, where: Where, translator: Translator) -> TcpProxySet
         clusters = []
     if not clusters:
         raise where.error("tcp_proxy has no cluster", expected="cluster or weighted_clusters")
+    attempts = wrapped(message, "max_connect_attempts", 1)
+    if attempts < 1:
+        raise (where / "max_connect_attempts").error(f"max_connect_attempts is {attempts}", expected="at least 1")
     return TcpProxySettings(
         stat_prefix=message.stat_prefix,
         clusters=tuple(clusters),
-        idle_timeout_s=seconds(message.idle_timeout) if message.HasField("idle_timeout") else 3600.0,
-        max_connect_attempts=message.max_connect_attempts.value if message.HasField("max_connect_attempts") else 1,
-        max_downstream_connection_duration_s=seconds(message.max_downstream_connection_duration),
+        idle_timeout_s=duration_s(message, "idle_timeout", where, 3600.0),
+        max_connect_attempts=attempts,
+        max_downstream_connection_duration_s=duration_s(
+            message, "max_downstream_connection_duration", where, positive=True
+        ),
         access_log=translator.access_logs(message.access_log, where / "access_log"),
     )
