@@ -209,6 +209,7 @@ def test_a_plugin_shows_a_configuration(page: Path) -> None:
 # what is typed
 
 
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("page", SESSIONS, ids=page_id)
 def test_commands_do_what_is_shown(page: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     checkout = request.getfixturevalue("plugins") if page in PLUGIN_PAGES else Checkout(tmp_path / "plait")
@@ -217,6 +218,16 @@ def test_commands_do_what_is_shown(page: Path, tmp_path: Path, request: pytest.F
             checkout.write(block.name, block.body)
     typed = [command for block in of("console", page=page) for command in commands(block)]
     assert checkout.session([tried(command) for command in typed]) == []
+
+
+def test_a_command_that_fails_or_prints_something_else_is_noticed(tmp_path: Path) -> None:
+    checkout = Checkout(tmp_path / "plait")
+    typed = [Command("echo one", ("one",)), Command("echo one", ("two",)), Command("false"), Command("echo ended")]
+    assert [wrong.partition(":")[0] for wrong in checkout.session(typed)] == [
+        "`echo one` does not print 'two', but",
+        "`false` ended with 1",
+    ]
+    assert checkout.session([Command("false"), Command("echo $?", ("1",))]) == []
 
 
 def tried(command: Command) -> Command:
