@@ -231,9 +231,9 @@ def test_line_protocol_says_failures_in_its_own_words(ports: tuple[int, int]) ->
 
 
 def test_line_that_never_ends_is_refused(ports: tuple[int, int]) -> None:
-    with socket.create_connection(("127.0.0.1", ports[1]), 20) as connection:
+    with socket.create_connection(("127.0.0.1", ports[1]), 20) as connection, connection.makefile("rb") as file:
         connection.sendall(b"x" * 10_000)
-        assert connection.makefile("rb").read() == b"-431 line is longer than 8192 bytes\n"
+        assert file.read() == b"-431 line is longer than 8192 bytes\n"
 
 
 @pytest.mark.parametrize("left_out", ["acme-tenant", "acme-lines"])
