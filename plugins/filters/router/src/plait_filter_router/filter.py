@@ -74,6 +74,8 @@ class Router(RouterFilter):
         if current is not None:
             self._table = RouteTable(current, make_options)  # a table that does not compile refuses the chain
             self._compiled = current
+        # Stays true: streams that began with an earlier table are answered by its rules.
+        self._answers = self._table is not None and self._table.answers
 
     def route(self, stream: Stream) -> Route | None:
         """The route of ``stream.request`` in the table as it is now; a ``PlannedRoute``."""
@@ -87,6 +89,7 @@ class Router(RouterFilter):
         self._compiled = current
         try:
             self._table = None if current is None else RouteTable(current, make_options)
+            self._answers = self._answers or (self._table is not None and self._table.answers)
         except ConfigError:
             _log.exception("route configuration %s does not compile; the one before stays in force", self._routes)
 
@@ -96,8 +99,7 @@ class Router(RouterFilter):
         if route is None:
             self._no_route.value += 1
             return stream.reply(404, details="route_not_found", flag="NR")
-        assert isinstance(route, PlannedRoute)
-        plan = route.plan
+        plan = route.plan  # type: ignore[attr-defined]  # the routes that ``route`` gives are PlannedRoute
         if plan.action is None:
             return self._answer(stream, plan)
         self._total.value += 1
@@ -115,12 +117,16 @@ class Router(RouterFilter):
             return stream.reply(plan.cluster_not_found_status, details="cluster_not_found", flag="NC")
         options = plan.options
         timeout = plan.expected_timeout
-        if headers.has_any(HEADERS):
+        if not (HEADERS.isdisjoint(headers.block.index) and HEADERS.isdisjoint(headers.added)):
             action, retry = overridden(plan.action, plan.retry, headers)
             options = make_options(action, retry, plan.host)
             timeout = plan.expected(action, retry)
         if timeout and not self._quiet:
-            headers.put(_EXPECTED_TIMEOUT, timeout)
+            if _EXPECTED_TIMEOUT in headers.block.index:
+                headers.put(_EXPECTED_TIMEOUT, timeout)
+            else:
+                headers.changed = True
+                headers.added[_EXPECTED_TIMEOUT] = timeout
         if not plan.plain:
             for operation in operations:
                 operation(headers, stream)
@@ -136,6 +142,8 @@ class Router(RouterFilter):
             if not self._quiet:
                 ended = stream.request_ended or stream.response_started
                 response.headers.put(_SERVICE_TIME, b"%d" % int((stream.response_started - ended) * 1000))
+        if not self._answers:
+            return CONTINUE
         route = stream.route
         if route is None:
             return CONTINUE

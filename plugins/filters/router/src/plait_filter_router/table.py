@@ -33,11 +33,10 @@ def _always(request: Request) -> bool:
 class Host:
     """A virtual host: ``entries`` are (prefix, test, route), with no prefix where there is more to ask."""
 
-    tls: PlannedRoute | None = None
-    tls_external_only: bool = False
-
     def __init__(self, host: VirtualHost, table: RouteConfiguration, options: Callable[..., Any]) -> None:
         self.name = host.name
+        self.tls: PlannedRoute | None = None
+        self.tls_external_only = False
         entries: list[tuple[bytes | None, Test, PlannedRoute]] = []
         for place, route in enumerate(host.routes):
             try:
@@ -88,8 +87,11 @@ class RouteTable:
             what = f"route configuration {configuration.name!r}: {error.what}"
             raise ConfigError(what, expected=error.expected, hint=error.hint) from error
 
+        plans = [route.plan for _, host in hosts for _, _, route in host.entries]
+        self.answers = any(plan.response_operations or plan.shares for plan in plans)
+        """Whether any route does something to responses."""
+
     def match(self, request: Request) -> PlannedRoute | None:
         """The route of ``request``, or None."""
-        domains = self._domains
-        host = domains.only or domains.find(request.raw_authority)
+        host = self._domains.only or self._domains.find(request.raw_authority)
         return None if host is None else host.find(request)

@@ -292,25 +292,22 @@ def encode_fields(headers: Headers, prefixes: Prefixes, key: str) -> bytes:
     ``prefixes`` and ``key`` are of the direction. What is made of a block is kept with it.
     """
     block = headers.block
-    encoded = block.encoded
-    if key in encoded:
-        text = encoded[key]
-    else:
-        text = encoded[key] = _lines([prefix + value for name, value in block.raw if (prefix := prefixes[name])])
+    text = block.encoded.get(key)
+    if text is None:
+        text = block.encoded[key] = _lines(block.raw, prefixes)
     added = headers.added
     if not added:
         return text
-    lines = [prefixes[name] + value for name, value in added.items()]
-    more = b"".join(lines)
+    more = b"".join([prefixes[name] + value for name, value in added.items()])
     # One scan for all of them: as many CR and LF as lines, or something inside a line would end it.
-    count = len(lines)
-    if 0 in more or more.count(10) != count or more.count(13) != count:
-        return text + _lines([prefix + value for name, value in added.items() if (prefix := prefixes[name])])
+    if 0 in more or more.count(10) != len(added) or more.count(13) != len(added):
+        more = _lines(list(added.items()), prefixes)
     return text + more
 
 
-def _lines(lines: list[bytes]) -> bytes:
-    """Lines joined, each with its CRLF in front: it is part of every prefix."""
+def _lines(fields: list[Field], prefixes: Prefixes) -> bytes:
+    """Fields as lines, each with its CRLF in front (it is part of every prefix), without those that stay behind."""
+    lines = [prefix + value for name, value in fields if (prefix := prefixes[name])]
     text = b"".join(lines)
     if 0 in text or text.count(10) != len(lines) or text.count(13) != len(lines):
         raise LocalProtocolError("cannot send a head with CR, LF or NUL in a field", status=500)
