@@ -11,4 +11,5 @@ from plait.api import __all__ as _api
 
 hookimpl = HookimplMarker("plait")
 
-__all__ = [*_api, "hookimpl"]
+__all__ = ["hookimpl"]
+__all__ += _api

@@ -27,8 +27,7 @@ class Timed:
     slot: set[Timed] | None
 
     def expire(self) -> None:
-        """The time is over."""
-        raise NotImplementedError(f"{type(self).__name__} waits on the wheel and does not say what then")
+        """The time is over; override it."""
 
 
 class _Call(Timed, Timer):
