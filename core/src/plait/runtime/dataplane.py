@@ -217,6 +217,11 @@ class DataPlane(Context):
     async def _settle_clusters(self, old: Mapping[str, Cluster], made: Mapping[str, Cluster], update: Update) -> None:
         """Give clusters their hosts, let go of those that went, and wait (a little) for DNS to answer once."""
         waiting: list[asyncio.Event] = []
+        for name, replaced in old.items():  # first, because its successor counts in the same statistics
+            if self._clusters.get(name) is not replaced:
+                replaced.drain()
+                if name not in self._clusters and name in self._resolvers:
+                    self._resolvers.pop(name).cancel()
         for name in {*update.clusters, *update.endpoints, *update.removed_endpoints}:
             cluster = self._clusters.get(name)
             if cluster is None:
@@ -229,12 +234,11 @@ class DataPlane(Context):
             elif cluster.config.type == "static":
                 cluster.update(static(cluster.config.endpoints))
             elif name in update.clusters:
+                before = old.get(name)
+                if before is not None and before is not cluster:  # what its names were, until DNS answers
+                    stay = cluster.config.endpoints
+                    cluster.update([(host.endpoint, host.address) for host in before.hosts if host.endpoint in stay])
                 waiting.append(self._resolve(name, cluster))
-        for name, cluster in old.items():
-            if self._clusters.get(name) is not cluster:
-                cluster.drain()
-                if name not in self._clusters and name in self._resolvers:
-                    self._resolvers.pop(name).cancel()
         if waiting:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(RESOLVE_TIMEOUT_S):

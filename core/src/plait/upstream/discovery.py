@@ -10,6 +10,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
+from typing import Any
 
 from plait.api.config import Endpoint
 from plait.upstream.cluster import Cluster
@@ -31,12 +32,15 @@ async def resolve(cluster: Cluster, ready: Callable[[], None]) -> None:
     """Keep a DNS cluster's hosts up to date until cancelled; ``ready`` is called once, after the first round."""
     config = cluster.config
     known: dict[Endpoint, list[tuple[str, int]]] = {}
+    for host in cluster.hosts:  # of the cluster that this one replaced
+        if not isinstance(host.address, str):
+            known.setdefault(host.endpoint, []).append(host.address)
     while True:
         failed = False
         for endpoint in config.endpoints:
             try:
                 found = await _lookup(endpoint, config.dns_lookup_family)
-            except OSError as error:
+            except (OSError, UnicodeError) as error:  # the latter for what cannot be a name at all
                 failed = True
                 _log.warning("cluster %s: %s does not resolve: %s", config.name, endpoint.address.host, error)
                 continue
@@ -51,13 +55,15 @@ async def resolve(cluster: Cluster, ready: Callable[[], None]) -> None:
 
 
 async def _lookup(endpoint: Endpoint, family: str) -> list[tuple[str, int]]:
-    loop = asyncio.get_running_loop()
     async with asyncio.timeout(RESOLVE_TIMEOUT_S):
-        found = await loop.getaddrinfo(
-            endpoint.address.host, endpoint.address.port, family=_FAMILIES.get(family, 0), type=socket.SOCK_STREAM
-        )
+        found = await _getaddrinfo(endpoint.address.host, endpoint.address.port, _FAMILIES.get(family, 0))
     addresses = sorted({(str(item[4][0]), int(item[4][1])) for item in found}, key=lambda a: (":" in a[0], a))
     if family == "auto":  # Envoy's AUTO: IPv6 if there is any, else IPv4
         six = [address for address in addresses if ":" in address[0]]
         return six or addresses
     return addresses
+
+
+async def _getaddrinfo(host: str, port: int, family: int) -> list[Any]:
+    loop = asyncio.get_running_loop()
+    return await loop.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
