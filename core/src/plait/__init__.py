@@ -11,5 +11,4 @@ from plait.api import __all__ as _api
 
 hookimpl = HookimplMarker("plait")
 
-__all__ = ["hookimpl"]
-__all__ += _api
+__all__ = [*_api, "hookimpl"]  # noqa: PLE0604 - the other names are strings too
