@@ -19,6 +19,7 @@ import yaml
 from tools.pages import HEAD
 from tools.pages import PAGES as PAGES_MADE
 
+import plait.testing
 from plait.cli.verbs import own_commands, parser
 from plait.runtime import validate
 from plait.runtime.options import RunOptions
@@ -293,6 +294,11 @@ def test_configuration_of_a_plugin_is_valid(block: Block, plugins: Checkout) -> 
 
 
 # the reference
+
+
+def test_every_conformance_kit_is_documented() -> None:
+    page = (ROOT / "docs/plugins/index.md").read_text()
+    assert [name for name in plait.testing.__all__ if f"`{name}" not in page] == []
 
 
 @pytest.mark.parametrize("name", PAGES_MADE)
