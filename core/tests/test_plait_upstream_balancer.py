@@ -9,12 +9,12 @@ import pytest
 from plait.api import Address, ConfigError, Endpoint
 from plait.api import Cluster as ClusterConfig
 from plait.testing import FakeStats
-from plait.upstream import Cluster, Host
+from plait.upstream import Cluster, ClusterStats, Host
 from plait.upstream.balancer import RoundRobin, make_balancer
 
 
 def hosts(*weights: int) -> list[Host]:
-    cluster = Cluster(ClusterConfig("c"), FakeStats())
+    cluster = Cluster(ClusterConfig("c"), ClusterStats(FakeStats(), "c"))
     addresses = [("127.0.0.1", 1000 + index) for index in range(len(weights))]
     return [
         Host(cluster, Endpoint(Address(*address), weight=weight), address)

@@ -9,8 +9,9 @@ import pytest
 
 from plait.api import Address, Endpoint, Thresholds
 from plait.api import Cluster as ClusterConfig
+from plait.runtime.statistics import StatsStore
 from plait.testing import FakeStats, RunningPlane, on_every_loop
-from plait.upstream import Cluster, ConnectionPool, Host
+from plait.upstream import Cluster, ClusterStats, ConnectionPool, Host
 from plait.upstream.cluster import SocketName
 
 
@@ -31,7 +32,7 @@ def resolved(*endpoints: Endpoint) -> list[tuple[Endpoint, SocketName]]:
 
 
 def made(*endpoints: Endpoint, stats: FakeStats | None = None, policy: str = "round_robin") -> Cluster:
-    cluster = Cluster(ClusterConfig("c", lb_policy=policy), stats or FakeStats())
+    cluster = Cluster(ClusterConfig("c", lb_policy=policy), ClusterStats(stats or FakeStats(), "c"))
     cluster.update(resolved(*endpoints))
     return cluster
 
@@ -58,12 +59,12 @@ def test_hosts_are_picked_and_counted() -> None:
 
 def test_the_alternative_name_is_that_of_the_statistics() -> None:
     stats = FakeStats()
-    Cluster(ClusterConfig("c", alt_stat_name="other"), stats).update(resolved(at(1)))
+    Cluster(ClusterConfig("c", alt_stat_name="other"), ClusterStats(stats, "other")).update(resolved(at(1)))
     assert stats.values()["cluster.other.membership_total"] == 1
 
 
 def test_a_unix_socket_is_a_host() -> None:
-    cluster = Cluster(ClusterConfig("c"), FakeStats())
+    cluster = Cluster(ClusterConfig("c"), ClusterStats(FakeStats(), "c"))
     cluster.update([(Endpoint(Address(path="/run/x")), "/run/x")])
     host = cluster.pick()
     assert host is not None
@@ -71,7 +72,7 @@ def test_a_unix_socket_is_a_host() -> None:
 
 
 def test_thresholds_are_those_of_the_configuration() -> None:
-    cluster = Cluster(ClusterConfig("c", thresholds=Thresholds(1, 2, 3, 4)), FakeStats())
+    cluster = Cluster(ClusterConfig("c", thresholds=Thresholds(1, 2, 3, 4)), ClusterStats(FakeStats(), "c"))
     assert (cluster.max_connections, cluster.max_pending, cluster.max_requests, cluster.max_retries) == (1, 2, 3, 4)
 
 
@@ -218,3 +219,15 @@ async def test_a_replaced_cluster_has_its_hosts_counted_and_a_removed_one_none()
         await running.change()
         assert running.plane.cluster("c") is None
         assert running.gauge("cluster.c.membership_total") == 0
+
+
+def test_a_successor_goes_on_counting_where_its_predecessor_was() -> None:
+    store = StatsStore()
+    stats = ClusterStats(store, "c")
+    before, after = Cluster(ClusterConfig("c"), stats), Cluster(ClusterConfig("c", connect_timeout_s=1), stats)
+    before.requests_active, after.requests_active = 2, 1
+    stats.code(200).value += 3
+    taken = store.take()
+    assert taken.counters["cluster.c.upstream_rq_2xx"] == 3
+    assert taken.counters["cluster.c.upstream_rq_completed"] == 3
+    assert taken.gauges["cluster.c.upstream_rq_active"] == 3

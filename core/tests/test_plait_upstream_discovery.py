@@ -14,7 +14,7 @@ import pytest
 from plait.api import Address, Endpoint
 from plait.api import Cluster as ClusterConfig
 from plait.testing import FakeStats, RunningPlane, on_every_loop, until
-from plait.upstream import Cluster, discovery
+from plait.upstream import Cluster, ClusterStats, discovery
 
 
 class Names:
@@ -43,7 +43,9 @@ async def resolving(*hosts: str, kind: str = "strict_dns", **more: Any) -> Async
     """A cluster whose names were asked for once, and are again at every turn."""
     endpoints = tuple(Endpoint(Address(host, 80)) for host in hosts)
     stats = FakeStats()
-    cluster = Cluster(ClusterConfig("c", kind, endpoints=endpoints, **{"dns_refresh_s": 0.01, **more}), stats)
+    cluster = Cluster(
+        ClusterConfig("c", kind, endpoints=endpoints, **{"dns_refresh_s": 0.01, **more}), ClusterStats(stats, "c")
+    )
     ready = asyncio.Event()
     task = asyncio.get_running_loop().create_task(discovery.resolve(cluster, ready.set))
     try:

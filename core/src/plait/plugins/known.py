@@ -52,6 +52,7 @@ KNOWN: Mapping[str, str] = MappingProxyType(
         "plait.filters.mixer": "plait-telemetry-mixer",
         "plait.filters.network.mixer": "plait-telemetry-mixer",
         "denier": "plait-telemetry-mixer",
+        "list": "plait-telemetry-mixer",
         "listchecker": "plait-telemetry-mixer",
     }
 )

@@ -57,7 +57,7 @@ class AdminServer:
                 self._server = await asyncio.start_unix_server(self._connected, address.path, limit=HEAD_LIMIT_BYTES)
                 self.address = f"unix:{address.path}"
             else:
-                host = address.host or "127.0.0.1"
+                host = address.host or "127.0.0.1"  # nobody else is let in unless the configuration says so
                 self._server = await asyncio.start_server(
                     self._connected, host, address.port, limit=HEAD_LIMIT_BYTES, reuse_address=True
                 )

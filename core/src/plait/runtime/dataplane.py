@@ -30,7 +30,7 @@ from plait.net.tasks import Tasks
 from plait.net.wheel import TimerWheel
 from plait.plugins import KINDS, Catalogue, build
 from plait.runtime.statistics import StatsStore
-from plait.upstream.cluster import Cluster
+from plait.upstream.cluster import Cluster, ClusterStats
 from plait.upstream.discovery import RESOLVE_TIMEOUT_S, resolve, static
 from plait.xds.store import Update
 
@@ -69,6 +69,7 @@ class DataPlane(Context):
         self.tasks = Tasks()
         self._clusters: dict[str, Cluster] = {}
         self._endpoints: dict[str, Endpoints] = {}
+        self._cluster_stats: dict[str, ClusterStats] = {}
         self._routes: dict[str, RouteConfiguration] = {}
         # Asked for every request. The tables stay the same objects, so their own methods can answer.
         self.cluster = self._clusters.get  # type: ignore[method-assign,assignment]
@@ -195,7 +196,7 @@ class DataPlane(Context):
         for name, config in update.clusters.items():
             old = clusters.get(name)
             if old is None or attrs.evolve(old.config, endpoints=()) != attrs.evolve(self._share(config), endpoints=()):
-                clusters[name] = made[name] = Cluster(self._share(config), self.stats)
+                clusters[name] = made[name] = Cluster(self._share(config), self._stats_of(config))
         for name in update.removed_clusters:
             clusters.pop(name, None)
         routes = {**self._routes, **update.routes}
@@ -205,6 +206,12 @@ class DataPlane(Context):
         for name in update.removed_endpoints:
             endpoints.pop(name, None)
         return (clusters, routes, endpoints), made
+
+    def _stats_of(self, config: ClusterConfig) -> ClusterStats:
+        name = config.alt_stat_name or config.name
+        if name not in self._cluster_stats:
+            self._cluster_stats[name] = ClusterStats(self.stats, name)
+        return self._cluster_stats[name]
 
     def _share(self, config: ClusterConfig) -> ClusterConfig:
         """The cluster as one worker sees it: its share of the circuit breakers."""

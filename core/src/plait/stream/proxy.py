@@ -66,7 +66,6 @@ class ProxyStats:
         self.rq_timeout = counter(prefix + "downstream_rq_timeout")
         self.rq_header_timeout = counter(prefix + "downstream_rq_header_timeout")
         self.rq_idle_timeout = counter(prefix + "downstream_rq_idle_timeout")
-        self.rq_overload_close = counter(prefix + "downstream_rq_overload_close")
         self.rq_time = stats.histogram(prefix + "downstream_rq_time")
         self.filter_error = counter(prefix + "filter_error")
         unusual = counter(prefix + "downstream_rq_unusual")  # a status that is in no class

@@ -6,6 +6,7 @@ pools. Numbers are per worker, as in Envoy they are per process: thresholds are 
 
 from __future__ import annotations
 
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable
 
@@ -52,7 +53,7 @@ class Host:
 
 
 class ClusterStats:
-    """Envoy's statistics of a cluster, as attributes."""
+    """Envoy's statistics of a cluster, as attributes; shared by the clusters that follow each other under a name."""
 
     def __init__(self, stats: Stats, name: str) -> None:
         prefix = f"cluster.{name}."
@@ -73,7 +74,6 @@ class ClusterStats:
         self.rq_retry_success = counter(prefix + "upstream_rq_retry_success")
         self.rq_retry_overflow = counter(prefix + "upstream_rq_retry_overflow")
         self.rq_retry_limit_exceeded = counter(prefix + "upstream_rq_retry_limit_exceeded")
-        self.rq_maintenance = counter(prefix + "upstream_rq_maintenance_mode")
         self.rq_time = stats.histogram(prefix + "upstream_rq_time")
         self.cx_total = counter(prefix + "upstream_cx_total")
         self.cx_active = gauge(prefix + "upstream_cx_active")
@@ -81,7 +81,6 @@ class ClusterStats:
         self.cx_connect_timeout = counter(prefix + "upstream_cx_connect_timeout")
         self.cx_connect_ms = stats.histogram(prefix + "upstream_cx_connect_ms")
         self.cx_overflow = counter(prefix + "upstream_cx_overflow")
-        self.cx_pool_overflow = counter(prefix + "upstream_cx_pool_overflow")
         self.cx_destroy = counter(prefix + "upstream_cx_destroy")
         self.cx_destroy_local = counter(prefix + "upstream_cx_destroy_local")
         self.cx_destroy_remote = counter(prefix + "upstream_cx_destroy_remote")
@@ -98,6 +97,9 @@ class ClusterStats:
         self.update_success = counter(prefix + "update_success")
         self.update_failure = counter(prefix + "update_failure")
         self.lb_panic = counter(prefix + "lb_healthy_panic")
+        self.clusters: weakref.WeakSet[Cluster] = weakref.WeakSet()
+        alive = self.clusters
+        stats.observe(prefix + "upstream_rq_active", lambda: sum([c.requests_active for c in alive]), grows=False)
         self.codes: dict[int, Counter] = {}
         codes = self.codes
         stats.observe(prefix + "upstream_rq_completed", lambda: sum([c.value for c in codes.values()]), grows=True)
@@ -124,7 +126,7 @@ class ClusterStats:
 class Cluster:
     """Hosts that are alike. ``requests_active``, ``pending`` and the others are what the circuit breakers count."""
 
-    def __init__(self, config: ClusterConfig, stats: Stats) -> None:
+    def __init__(self, config: ClusterConfig, stats: ClusterStats) -> None:
         self.requests_active = 0
         self.pending = 0
         self.connections = 0
@@ -133,8 +135,8 @@ class Cluster:
         self.config = config
         self.name = config.name
         self.protocol = config.protocol
-        self.stats = ClusterStats(stats, config.alt_stat_name or config.name)
-        stats.observe(f"cluster.{config.alt_stat_name or config.name}.upstream_rq_active", self._active, grows=False)
+        self.stats = stats
+        stats.clusters.add(self)
         thresholds = config.thresholds
         self.max_requests = thresholds.max_requests
         self.max_pending = thresholds.max_pending_requests
@@ -142,9 +144,6 @@ class Cluster:
         self.max_retries = thresholds.max_retries
         self.hosts: tuple[Host, ...] = ()
         self._balancer: Balancer | None = None
-
-    def _active(self) -> int:
-        return self.requests_active
 
     def update(self, endpoints: Iterable[tuple[Endpoint, SocketName]]) -> None:
         """Make these the hosts. One that was there with an equal endpoint stays the same object, pools and all."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from plait.api.errors import UpstreamError
@@ -26,7 +26,7 @@ async def connect(host: Host, factory: Callable[[], _P]) -> tuple[asyncio.Transp
     """Open a connection whose protocol ``factory`` makes; raises ConnectFailed.
 
     Cancelling it closes the attempt. Counts of the cluster and host are kept here until the connection is made;
-    ``closed`` is for the protocol to call when it is lost.
+    ``closed`` is for the protocol to call when it is lost; it keeps its ``transport`` under that name.
     """
     loop = asyncio.get_running_loop()
     cluster, stats = host.cluster, host.cluster.stats
@@ -35,32 +35,47 @@ async def connect(host: Host, factory: Callable[[], _P]) -> tuple[asyncio.Transp
     cluster.connections += 1
     host.connections += 1
     began = time.monotonic()
+    made: list[_P] = []
+
+    def make() -> _P:
+        made.append(factory())
+        return made[-1]
+
     try:
         async with asyncio.timeout(cluster.config.connect_timeout_s):
             if isinstance(host.address, str) and host.address.startswith("@"):
-                transport, protocol = await _connect_abstract(factory, host.address)
+                transport, protocol = await _connect_abstract(make, host.address)
             elif isinstance(host.address, str):
-                transport, protocol = await loop.create_unix_connection(factory, host.address)
+                transport, protocol = await loop.create_unix_connection(make, host.address)
             else:
-                transport, protocol = await loop.create_connection(factory, host.address[0], host.address[1])
+                transport, protocol = await loop.create_connection(make, host.address[0], host.address[1])
     except TimeoutError as error:
-        closed(host)
+        _give_up(host, made)
         stats.cx_connect_fail.value += 1
         stats.cx_connect_timeout.value += 1
         host.failures += 1
         limit_s = cluster.config.connect_timeout_s
         raise ConnectFailed(f"connecting to {host.name} took longer than {limit_s:g} s", timed_out=True) from error
     except OSError as error:
-        closed(host)
+        _give_up(host, made)
         stats.cx_connect_fail.value += 1
         host.failures += 1
         raise ConnectFailed(f"connecting to {host.name} failed: {error.strerror or error}", timed_out=False) from error
     except BaseException:
-        closed(host)
+        _give_up(host, made)
         raise
     stats.cx_connect_ms.values.append((time.monotonic() - began) * 1000)
     transport.set_write_buffer_limits(high=cluster.config.per_connection_buffer_limit_bytes)
     return transport, protocol
+
+
+def _give_up(host: Host, made: Sequence[asyncio.BaseProtocol]) -> None:
+    """Count the attempt out, unless its connection was made in the very turn that ended it: that one is lost, too."""
+    transport = getattr(made[-1], "transport", None) if made else None
+    if transport is None:
+        closed(host)
+    else:
+        transport.abort()  # its protocol counts itself out
 
 
 async def _connect_abstract(factory: Callable[[], _P], path: str) -> tuple[asyncio.Transport, _P]:

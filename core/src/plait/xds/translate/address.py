@@ -15,8 +15,12 @@ _PORTS = 65_535
 _UNIX_PATH_BYTES = 107
 
 
-def address(message: Any, where: Where, translator: Translator, *, ip: str = "") -> Address:
-    """An envoy.config.core.v3.Address; ``ip`` says what needs an IP address rather than a name, if anything does."""
+def address(message: Any, where: Where, translator: Translator, *, ip: str = "", optional: bool = False) -> Address:
+    """An envoy.config.core.v3.Address.
+
+    ``ip`` says what needs an IP address rather than a name, if anything does; ``optional`` lets the host be
+    left out.
+    """
     kind = message.WhichOneof("address")
     if kind == "pipe":
         return _pipe(message.pipe, where / kind)
@@ -26,7 +30,8 @@ def address(message: Any, where: Where, translator: Translator, *, ip: str = "")
         raise (where / kind).error(f"field {kind!r} is not supported yet by plait")
     socket, at = message.socket_address, where / kind
     translator.only(socket, at, handled={"protocol", "address", "port_value", "ipv4_compat"})
-    if not socket.address:
+    host = socket.address
+    if not host and not optional:
         raise (at / "address").error(
             "the address is empty", expected="an IP address" if ip else "an IP address or name"
         )
@@ -34,9 +39,9 @@ def address(message: Any, where: Where, translator: Translator, *, ip: str = "")
         raise at.error("the address has no port", expected="port_value")
     if socket.port_value > _PORTS:
         raise (at / "port_value").error(f"port_value is {socket.port_value}", expected=f"0 to {_PORTS}")
-    if ip and not is_ip(socket.address):
-        raise (at / "address").error(f"{socket.address!r} is not an IP address", expected=f"an IP address {ip}")
-    return Address(host=socket.address, port=socket.port_value, udp=socket.protocol == 1)
+    if ip and host and not is_ip(host):
+        raise (at / "address").error(f"{host!r} is not an IP address", expected=f"an IP address {ip}")
+    return Address(host=host, port=socket.port_value, udp=socket.protocol == 1)
 
 
 def is_ip(text: str) -> bool:

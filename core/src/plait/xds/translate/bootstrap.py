@@ -130,7 +130,7 @@ def _admin(message: Any, where: Where, translator: Translator) -> Address | None
     if not message.admin.HasField("address"):
         return None
     with translator.collect():
-        return address(message.admin.address, at / "address", translator, ip="to listen on")
+        return address(message.admin.address, at / "address", translator, ip="to listen on", optional=True)
     return None
 
 
