@@ -16,8 +16,9 @@ from plait.api.headers import Headers
 from plait.api.message import Request, Response
 from plait.api.stream import STOP, Stream, Verdict
 from plait.net.wheel import Timed, ticks
-from plait.stream.exchange import ServerStream, Sink
+from plait.stream.exchange import ServerStream
 from plait.stream.pool import Pool, pool_of
+from plait.stream.sink import Sink
 from plait.upstream.cluster import Cluster, Host
 
 if TYPE_CHECKING:

@@ -1,0 +1,199 @@
+"""What a stream holds while one of its filters waits: pieces in either direction, and the tasks that filters wait in.
+
+Most streams never have a ``Waiting``: the first filter that waits has it made. It knows queues, limits and tasks; what
+happens once a filter has answered is with the code that asked it, in ``plait.stream.exchange`` for heads and in
+``plait.stream.bodies`` for data.
+
+What is held of a request is limited by the buffer limit, where reading stops, or by what ``request_body`` allows, where
+the request is refused. A response is held by asking upstream to pause.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Coroutine
+from typing import TYPE_CHECKING, Any, cast
+
+from plait.api.headers import Headers
+
+if TYPE_CHECKING:
+    from plait.stream.exchange import ServerStream
+
+Piece = bytes | Headers  # data, or the trailers that end it
+
+
+class _FilterFailure(Exception):
+    """A filter raised while it was waited for; ``call`` is its method."""
+
+    def __init__(self, call: Any) -> None:
+        super().__init__("a filter failed")
+        self.call = call
+
+
+async def ask(call: Any, *arguments: object) -> Any:
+    """What a filter's method answers, waited for if need be; only for tasks of ``Waiting.spawn``."""
+    try:
+        answer = call(*arguments)
+        return await answer if isinstance(answer, Awaitable) else answer
+    except Exception as error:
+        raise _FilterFailure(call) from error
+
+
+async def ask_data(call: Any, *arguments: object) -> bytes:
+    """What a data filter answers; only for tasks of ``Waiting.spawn``."""
+    answer = await ask(call, *arguments)
+    try:
+        return checked_data(answer)
+    except TypeError as error:
+        raise _FilterFailure(call) from error
+
+
+def checked_data(answer: object) -> bytes:
+    """``answer``, if a data filter may give it; raises TypeError."""
+    if not isinstance(answer, bytes):
+        raise TypeError(f"it answered a {type(answer).__name__} to data, expected bytes")
+    return answer
+
+
+def discard(*unwanted: Any) -> None:
+    """Close coroutines that nobody will wait for; those that ended do not mind."""
+    for one in unwanted:
+        if asyncio.iscoroutine(one):
+            one.close()
+
+
+class Waiting:
+    """The queues and tasks of one stream; it has them from when a filter first waits until it ends."""
+
+    __slots__ = ("_body", "_body_limit", "_request", "_request_bytes", "_response", "_tasks", "stream")
+
+    def __init__(self, stream: ServerStream) -> None:
+        self.stream = stream
+        self._request: list[tuple[Piece, bool]] = []  # what came behind the filter, and whether it was the end
+        self._request_bytes = 0
+        self._response: list[tuple[Piece, bool]] = []
+        self._body: asyncio.Future[bytes] | None = None  # of a filter in ``request_body``
+        self._body_limit = 0
+        self._tasks: list[asyncio.Task[Any]] = []
+
+    # the request's side
+
+    def hold_request(self, piece: Piece, end: bool) -> None:
+        """Keep a piece until the filter goes on; stop reading at the limit."""
+        self._request.append((piece, end))
+        if isinstance(piece, bytes):
+            self._request_bytes += len(piece)
+        if self._body is not None:
+            self._collect()
+        elif self._request_bytes > self.stream.owner.proxy.buffer_limit_bytes:
+            self.stream.owner.pause_reading()
+
+    def head_passed(self) -> None:
+        """The router has the request: send on what was held while its head was on its way."""
+        if self._request:
+            self.play_request()
+
+    def play_request(self) -> None:
+        """Send on what was held, and read again."""
+        stream = self.stream
+        while self._request and not stream.finished:
+            queue, self._request, self._request_bytes = self._request, [], 0
+            for position, (piece, end) in enumerate(queue):
+                if stream.request_held:  # a data filter waits: the rest comes behind it
+                    self._request = queue[position:]
+                    return
+                if isinstance(piece, bytes):
+                    stream.pass_data(piece, end)
+                else:
+                    stream.pass_trailers(piece)
+        if stream.sink is None or not stream.sink.full():
+            stream.owner.resume_reading()
+
+    async def request_body(self, limit_bytes: int) -> bytes:
+        """All of a body that has not come with its head; what is held of it goes into the request."""
+        self._body_limit = limit_bytes
+        body: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._body = body
+        self._collect()
+        if not body.done():
+            self.stream.owner.resume_reading()  # it may have stopped at the buffer's limit, and ours may be higher
+        return await body
+
+    def _collect(self) -> None:
+        """Complete ``request_body`` when all of it is there, or refuse it when it grows too long."""
+        waiter, stream = self._body, self.stream
+        if waiter is None or waiter.done():
+            return
+        request = stream.request
+        if len(request.body) + self._request_bytes > self._body_limit:
+            self._body = None
+            waiter.cancel()
+            stream.reply(413, "Payload Too Large", details="request_payload_too_large")
+            return
+        if not stream.request_done:
+            return
+        queue, self._request, self._request_bytes = self._request, [], 0
+        request.body += b"".join([piece for piece, _ in queue if isinstance(piece, bytes)])
+        request.end = request.trailers is None
+        if request.trailers is not None:
+            self._request = [(request.trailers, True)]
+        self._body = None
+        waiter.set_result(request.body)
+
+    # the response's side
+
+    def hold_response(self, piece: Piece, end: bool) -> None:
+        """Keep a piece until the filter goes on; upstream is to send no more."""
+        self._response.append((piece, end))
+        if self.stream.sink is not None:
+            self.stream.sink.pause()
+
+    def play_response(self) -> None:
+        """Write what was held, and let upstream send again."""
+        stream = self.stream
+        stream.response_held = False
+        queue, self._response = self._response, []
+        for position, (piece, end) in enumerate(queue):
+            if stream.response_held:
+                self._response = queue[position:]
+                return
+            if isinstance(piece, bytes):
+                stream.send_data(piece, end)
+            else:
+                stream.send_trailers(piece)
+        if stream.sink is not None and not stream.owner.write_paused:
+            stream.sink.resume()
+
+    def drop_response(self) -> None:
+        """Another response takes the place of the one that was held."""
+        self.cancel()
+        self._response = []
+
+    # tasks
+
+    def spawn(self, work: Coroutine[Any, Any, None], call: Any, answer: object) -> None:
+        """Run ``work``, which waits for the ``answer`` that the filter's method ``call`` gave."""
+
+        async def supervised() -> None:
+            stream = self.stream
+            try:
+                await work
+            except _FilterFailure as failure:
+                if not stream.finished:
+                    stream.filter_failed(failure.call, cast("Exception", failure.__cause__))
+            except Exception as error:
+                if not stream.finished:
+                    stream.filter_failed(call, error)
+
+        running = supervised()
+        task = self.stream.owner.proxy.context.spawn(running, "filter")
+        task.add_done_callback(lambda _: discard(running, work, answer))  # it may be cancelled before it began
+        self._tasks = [*[one for one in self._tasks if not one.done()], task]
+
+    def cancel(self) -> None:
+        """Filters still wait for what no longer matters."""
+        if self._tasks:
+            current = asyncio.current_task()
+            for task in self._tasks:
+                if task is not current:
+                    task.cancel()
