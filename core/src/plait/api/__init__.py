@@ -74,6 +74,7 @@ from plait.api.policy import Adapter, CheckResult, QuotaResult
 from plait.api.protocol import ClientCodec, PoolMode, ProtocolType, ServerCodec, Sniff
 from plait.api.registry import Instance, Registry, RegistrySink, Service
 from plait.api.stream import CONTINUE, STOP, RouterFilter, Stream, StreamFilter, Verdict
+from plait.api.tags import extract_tags
 from plait.api.telemetry import AccessLog, HistogramSnapshot, Snapshot, StatsSink
 
 __all__ = [
@@ -171,4 +172,5 @@ __all__ = [
     "VirtualHost",
     "WeightedCluster",
     "Window",
+    "extract_tags",
 ]

@@ -1,0 +1,37 @@
+"""Which parts of a statistic's name are tags."""
+
+import re
+
+import pytest
+
+from plait import extract_tags
+from plait.api.tags import RULES
+
+
+@pytest.mark.parametrize(
+    ("name", "left", "tags"),
+    [
+        ("cluster.x.upstream_rq_total", "cluster.upstream_rq_total", {"envoy.cluster_name": "x"}),
+        (
+            "cluster.shop:1.0.upstream_rq_503",
+            "cluster.upstream_rq",
+            {"envoy.response_code": "503", "envoy.cluster_name": "shop:1.0"},
+        ),
+        (
+            "http.in.downstream_rq_2xx",
+            "http.downstream_rq_xx",
+            {"envoy.response_code_class": "2", "envoy.http_conn_manager_prefix": "in"},
+        ),
+        ("server.live", "server.live", {}),
+        ("", "", {}),
+    ],
+)
+def test_tags_leave_the_name(name: str, left: str, tags: dict[str, str]) -> None:
+    assert extract_tags(name) == (left, tuple(tags.items()))
+
+
+def test_every_rule_says_which_part_is_the_value_and_which_part_goes() -> None:
+    for tag, pattern in RULES:
+        compiled = re.compile(pattern)
+        assert compiled.groups == 2, tag
+        assert dict(compiled.groupindex) == {"drop": 1}, tag
