@@ -57,6 +57,7 @@ _REMEMBERED_BYTES = 4096
 _DEFAULTS = Http1Options()
 _METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH"})
 # Requests that mean nothing by a body: an empty one goes unmentioned (RFC 9110, 8.6).
+_PLAIN = frozenset({b"GET", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH"})
 _BODILESS = frozenset({b"GET", b"HEAD", b"DELETE", b"OPTIONS", b"TRACE", b"CONNECT"})
 _STATUS_LINES = StatusLines()
 
@@ -85,6 +86,8 @@ class Http1Client(ClientCodec):
         self._limit: int = self._options.max_headers_count
         self._partial = HeadBuffer(self._limit_bytes, b"HTTP/1.")
         self._next_id: int = 0
+        self._odd: bool = False  # the request under way is not plain: HEAD, CONNECT, an upgrade, or still being written
+        self._target: tuple[bytes, bytes] = (b"", b"")  # the last path and authority that could be sent
         self._head: ResponseHead | None = None  # the last one, and the bytes of it
         self._head_bytes: bytes = b""
 
@@ -92,13 +95,25 @@ class Http1Client(ClientCodec):
 
     def feed(self, data: bytes) -> Sequence[Event]:
         """The interim and final responses to the request in progress, their data, and the faults of the server."""
-        if not data:
-            return ()
         state = self._state
         if state == _HEAD:
             if self._gathering:
                 return self._feed_partial(data)
-            return self._read_head(data, 0)
+            end = data.find(b"\r\n\r\n")
+            head = self._head
+            if (
+                end < 0
+                or head is None
+                or self._odd
+                or data[:end] != self._head_bytes
+                or len(data) != end + head.plain_size
+            ):
+                return self._read_head(data, 0) if data else ()
+            # All of a response with the head of the one before: the common case of _read_head.
+            self._state = _IDLE
+            return [Response(head.status, Headers(head.block), self._id, head.reason, head.protocol, data[end + 4 :])]
+        if not data:
+            return ()
         if state == _BODY:
             return self._read_body(data, 0)
         if state == _UNTIL_CLOSE:
@@ -146,9 +161,9 @@ class Http1Client(ClientCodec):
         if not head.reusable:
             self.reusable = False
         response = Response(status, Headers(head.block), self._id, head.reason, head.protocol)
-        if self._is_connect and status < 300:
+        if self._odd and self._is_connect and status < 300:
             return self._open_tunnel(response, data, at)
-        if self._is_head or status == 204 or status == 304:
+        if (self._odd and self._is_head) or status == 204 or status == 304:
             return self._whole(response, data, at)
         length = head.length
         if length >= 0:
@@ -192,7 +207,7 @@ class Http1Client(ClientCodec):
         self, status: int, headers: Headers, fields: Fields, data: bytes, at: int
     ) -> Sequence[Event]:
         if status == 101:
-            if not self._offered:
+            if not (self._odd and self._offered):
                 return [self._fault(refuse("status 101 to a request that offered no upgrade", "unexpected_upgrade"))]
             response = Response(status, headers, self._id)
             response.protocol = "HTTP/1.1"
@@ -304,22 +319,16 @@ class Http1Client(ClientCodec):
         path = request.raw_path
         authority = request.raw_authority
         fields = encode_fields(request.headers, REQUEST_PREFIXES, "http1 request")
-        if method not in _METHODS and not is_token(method):
-            raise LocalProtocolError(f"cannot send the method {method[:64]!r}, it is not a token", status=500)
-        is_connect = method == b"CONNECT"
-        if is_connect:
-            path = authority
-        elif not path:
-            path = b"/"
-        target = path + authority
-        if 32 in target or 10 in target or 13 in target or 0 in target:
-            raise LocalProtocolError(f"cannot send the request target {path[:64]!r}", status=500)
-        self._id = id
-        self._is_head = method == b"HEAD"
-        self._is_connect = is_connect
-        self._offered = False
-        self._writing = _WRITTEN
+        if (path, authority) != self._target:
+            self._check_target(path, authority)
         body = request.body
+        self._id = id
+        self._writing = _WRITTEN
+        if method in _PLAIN and path and request.end and request.trailers is None:
+            self._odd = False
+        else:
+            self._odd = True
+            path = self._begin_odd(request, path, authority)
         if request.end and request.trailers is None:
             if body or method not in _BODILESS:
                 fields += b"\r\ncontent-length: %d" % len(body)
@@ -328,6 +337,22 @@ class Http1Client(ClientCodec):
             fields += framing
         self._state = _HEAD
         return b"%b %b HTTP/1.1\r\nhost: %b%b\r\n\r\n%b" % (method, path, authority, fields, body)
+
+    def _check_target(self, path: bytes, authority: bytes) -> None:
+        target = path + authority
+        if 32 in target or 10 in target or 13 in target or 0 in target:
+            raise LocalProtocolError(f"cannot send the request target {path[:64]!r}", status=500)
+        self._target = (path, authority)
+
+    def _begin_odd(self, request: Request, path: bytes, authority: bytes) -> bytes:
+        """Remember what a request that is not plain does to its response; its target."""
+        method = request.raw_method
+        if method not in _METHODS and not is_token(method):
+            raise LocalProtocolError(f"cannot send the method {method[:64]!r}, it is not a token", status=500)
+        self._is_head = method == b"HEAD"
+        self._is_connect = method == b"CONNECT"
+        self._offered = False
+        return authority if self._is_connect else path or b"/"
 
     def _begin_body(self, request: Request) -> tuple[bytes, bytes]:
         """The framing field of a body that is not whole (or of an offered tunnel), and its first piece as written."""

@@ -156,6 +156,7 @@ class RequestHead:
     __slots__ = (
         "authority",
         "block",
+        "bodiless",
         "chunked",
         "closes",
         "is_connect",
@@ -204,6 +205,8 @@ class RequestHead:
             # With a body, the offer is not taken up (RFC 9110, 7.8 lets us ignore it).
             self.upgrade = fields.upgrade
         self.plain = not (old or self.is_head or self.is_connect or self.upgrade or self.scheme)
+        self.bodiless = self.plain and not self.closes and not self.chunked and self.length <= 0
+        """The head is all of the request, and nothing special about it."""
 
 
 def no_head() -> RequestHead:
@@ -216,7 +219,7 @@ class ResponseHead:
     while their clock shows the same second.
     """
 
-    __slots__ = ("block", "chunked", "fields", "length", "protocol", "reason", "reusable", "status")
+    __slots__ = ("block", "chunked", "fields", "length", "plain_size", "protocol", "reason", "reusable", "status")
 
     def __init__(self, line: StatusLine, fields: Fields, allow_chunked_length: bool) -> None:
         """Raises RemoteProtocolError for a line and fields that do not go together."""
@@ -229,3 +232,6 @@ class ResponseHead:
         self.length = fields.length
         self.protocol = "HTTP/1.0" if old else "HTTP/1.1"
         self.reusable = not (fields.close or (old and not fields.keep_alive))
+        plain = self.reusable and self.length >= 0 and self.status >= 200 and self.status not in (204, 304)
+        self.plain_size = self.length + 4 if plain else -1
+        """Bytes from the head's last field to the end of the message, -1 where more decides that."""

@@ -73,6 +73,7 @@ class Http1Server(ServerCodec):
         # Callers repeat themselves: what the last head said, and the bytes of it.
         self._head: RequestHead = _NO_HEAD
         self._head_bytes: bytes = b""
+        self._repeated: bytes | None = None  # a whole request like the last one, where that had no body
         self._writing: int = _IDLE
         self._unsent: int = 0
         self._options: Http1Options = options or _DEFAULTS
@@ -96,7 +97,13 @@ class Http1Server(ServerCodec):
                 return self._feed_held(data)
             if self._gathering:
                 return self._feed_partial(data)
-            return self._read_head(data, 0)
+            if data != self._repeated:
+                return self._read_head(data, 0)
+            head = self._head
+            # A request without a body and with the head of the one before: the common case of _read_head.
+            self._id += 1
+            self._state = _ANSWER
+            return [Request(Headers(head.block), self._id, head.method, head.path, head.authority, head.protocol)]
         if state == _BODY:
             return self._read_body(data, 0)
         if state == _TUNNEL:
@@ -214,9 +221,12 @@ class Http1Server(ServerCodec):
         start = parse_request_line(line, self._options)
         fields = self._fields if text == self._fields_bytes else parse_fields(text, self._limit)
         head = RequestHead(start, fields, self._options)
-        if len(text) <= _REMEMBERED_BYTES:
+        if len(head_bytes) <= _REMEMBERED_BYTES:
             self._fields, self._fields_bytes = fields, text
-        self._head, self._head_bytes = head, head_bytes if len(head_bytes) <= _REMEMBERED_BYTES else b""
+            self._head, self._head_bytes = head, head_bytes
+            self._repeated = head_bytes + b"\r\n\r\n" if head.bodiless else None
+        else:
+            self._head, self._head_bytes, self._repeated = head, b"", None
         return head
 
     def _read_special(self, request: Request, head: RequestHead) -> None:
@@ -287,7 +297,7 @@ class Http1Server(ServerCodec):
         self._more = bytearray()
         if self._writing == _IDLE:
             # An answer to the fault answers no request: nothing of the last one holds.
-            self._head, self._head_bytes = _NO_HEAD, b""
+            self._head, self._head_bytes, self._repeated = _NO_HEAD, b"", None
         return Fault(error)
 
     # writing
@@ -315,15 +325,18 @@ class Http1Server(ServerCodec):
                 self._writing = _NOTHING
             else:
                 framing, body = self._begin_body(response, body)
-        ended = response.end
-        if ended and self._state == _BODY:
-            # The rest of the request would have to be read through to find the next one.
-            self.closing = True
+        if response.end:
+            if self._state == _ANSWER and not self.closing and not head.persist and self._writing == _IDLE:
+                self._state = _HEAD  # the common case of _end_of_response
+                return b"%b%b%b\r\n\r\n%b" % (first, fields, framing, body)
+            if self._state == _BODY:
+                # The rest of the request would have to be read through to find the next one.
+                self.closing = True
         if self.closing:
             framing += b"\r\nconnection: close"
         elif head.persist:
             framing += b"\r\nconnection: keep-alive"
-        if ended:
+        if response.end:
             self._end_of_response()
         return b"%b%b%b\r\n\r\n%b" % (first, fields, framing, body)
 
