@@ -214,28 +214,25 @@ class ServerStream(Stream):
         """
         chain = self.chain
         calls = chain.on_request
+        if body_passed or self._next:
+            calls = () if body_passed else calls[self._next :]
         call = chain.terminal
         try:
-            if calls:
-                index = self._next
-                count = len(calls)
-                while index < count:
-                    call = calls[index]
-                    verdict = call(self)
-                    index += 1
-                    if verdict is not CONTINUE:
-                        self._next = index
-                        self._not_continue(verdict, call)
-                        return
-                self._next = index
-                call = chain.terminal
-                if self.replied:  # a filter answered and said CONTINUE all the same
+            for call in calls:
+                verdict = call(self)
+                if verdict is not CONTINUE:
+                    self._next = chain.on_request.index(call) + 1
+                    self._not_continue(verdict, call)
                     return
+            if self.replied:  # a filter answered and said CONTINUE all the same
+                return
+            call = chain.terminal
             if chain.sees_request_body and not body_passed and not filter_request_body(self):
                 return
             waiting = self.waiting  # the router may end the stream, and what was held still has to be let go
             verdict = call(self)
             if verdict is not STOP:
+                self._next = len(chain.on_request)
                 self._not_continue(verdict, call)
                 return
         except Exception as error:
