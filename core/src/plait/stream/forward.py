@@ -2,12 +2,12 @@
 
 ``forward`` is called once a route is found. A ``Forward`` is the stream's sink: it picks a host, gets a connection from
 the pool, sends the request and passes the response back; where that fails before the response began, the retry rule
-says whether to try again. A request whose body is still coming is kept for a retry up to the buffer limit.
+(``plait.stream.retries``) says whether to try again. A request whose body is still coming is kept for a retry up to the
+buffer limit.
 """
 
 from __future__ import annotations
 
-import random
 import time
 from typing import TYPE_CHECKING
 
@@ -18,61 +18,14 @@ from plait.api.stream import STOP, Stream, Verdict
 from plait.net.wheel import Timed, ticks
 from plait.stream.exchange import ServerStream
 from plait.stream.pool import Pool, pool_of
+from plait.stream.retries import RetryRule, Tries
 from plait.stream.sink import Sink
 from plait.upstream.cluster import Cluster, Host
 
 if TYPE_CHECKING:
-    from plait.api.context import Timer
     from plait.stream.client import ClientConnection
 
 _now = time.monotonic
-
-_GATEWAY = frozenset((502, 503, 504))
-_RETRIABLE_4XX = frozenset((409,))
-
-
-class RetryRule:
-    """A retry policy with its words turned into flags."""
-
-    def __init__(self, policy: RetryPolicy) -> None:
-        words = frozenset(policy.retry_on)
-        self.count = policy.num_retries
-        self.per_try_timeout_s = policy.per_try_timeout_s
-        self.base_s = policy.base_interval_s
-        self.max_s = policy.max_interval_s
-        self.avoid_previous = policy.previous_hosts
-        self.on_5xx = "5xx" in words
-        self.on_reset = bool(words & {"reset", "5xx", "gateway-error"})
-        self.on_connect = self.on_reset or bool(words & {"connect-failure", "reset-before-request"})
-        self.on_refused = self.on_reset or "refused-stream" in words
-        statuses: set[int] = set()
-        if "gateway-error" in words:
-            statuses |= _GATEWAY
-        if "retriable-4xx" in words:
-            statuses |= _RETRIABLE_4XX
-        if "retriable-status-codes" in words:
-            statuses |= set(policy.retriable_status_codes)
-        self.statuses = frozenset(statuses)
-
-    def on_status(self, status: int) -> bool:
-        """Whether a response with this status is tried again."""
-        return status in self.statuses or (self.on_5xx and 500 <= status < 600)
-
-    def on_failure(self, flag: str, refused: bool) -> bool:
-        """Whether a failure before the response (``UF`` connecting, ``UT`` per try, else a reset) is tried again."""
-        if flag == "UO" or flag == "LR":
-            return False  # our own limit or fault: another try meets it again
-        if flag == "UF":
-            return self.on_connect
-        if refused:
-            return self.on_refused
-        if flag == "UT":
-            return self.on_reset or 504 in self.statuses
-        return self.on_reset
-
-    def back_off_s(self, attempt: int) -> float:
-        """Envoy's jittered exponential back-off: anything below ``base * 2^attempt``, at most the longest interval."""
-        return random.random() * min(self.base_s * float(1 << attempt), self.max_s)
 
 
 class ForwardOptions:
@@ -116,26 +69,13 @@ class _Body:
         self.trailers: Headers | None = None
 
 
-class _Again:
-    """The attempts of a request that a retry policy applies to."""
-
-    __slots__ = ("back_off", "count", "counted", "per_try", "tried")
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.counted = False  # among the cluster's retries under way
-        self.tried: list[Host] = []
-        self.per_try: Timer | None = None
-        self.back_off: Timer | None = None
-
-
 class Forward(Sink, Timed):
     """One request on its way upstream, over all its attempts."""
 
     __slots__ = (
-        "_again",
         "_body",
         "_paused",
+        "_tries",
         "answered",
         "closed",
         "cluster",
@@ -168,7 +108,7 @@ class Forward(Sink, Timed):
         self.waiting = False  # in the pool's queue
         self._paused = False
         self._body: _Body | None = None  # of a request that did not come in one piece
-        self._again: _Again | None = None  # what a retry policy has to remember
+        self._tries: Tries | None = None  # what a retry policy has to remember
 
     # the way out
 
@@ -183,7 +123,7 @@ class Forward(Sink, Timed):
         cluster.requests_active += 1
         stream.sink = self
         if options.retry is not None:
-            self._again = _Again()
+            self._tries = Tries(options.retry, cluster)
         if self.request.end:
             self.request_ended = True
             if options.timeout_ticks:
@@ -193,9 +133,9 @@ class Forward(Sink, Timed):
         self._attempt()
 
     def _attempt(self) -> None:
-        stream, cluster, again = self.stream, self.cluster, self._again
+        stream, cluster, tries = self.stream, self.cluster, self._tries
         stream.attempts += 1
-        host = cluster.pick() if again is None else cluster.pick_other(again.tried)
+        host = cluster.pick() if tries is None else cluster.pick_other(tries.tried)
         if host is None:
             self._fail(503, "no healthy upstream", "UH", "no_healthy_upstream")
             return
@@ -223,9 +163,8 @@ class Forward(Sink, Timed):
         if options.shapes:
             self._shape(request, host)
         self.sent_at = _now()
-        if self._again is not None and options.retry is not None and options.retry.per_try_timeout_s:
-            later = stream.owner.proxy.context.call_later
-            self._again.per_try = later(options.retry.per_try_timeout_s, self._try_timed_out)
+        if self._tries is not None:
+            self._time_try(self._tries)
         if not connection.open(self, request):
             return False
         if self._body is not None:
@@ -233,6 +172,11 @@ class Forward(Sink, Timed):
         if stream.owner.write_paused and self.connection is not None:
             self.pause()
         return True
+
+    def _time_try(self, tries: Tries) -> None:
+        limit_s = tries.rule.per_try_timeout_s
+        if limit_s:
+            tries.per_try = self.stream.owner.proxy.context.call_later(limit_s, self._try_timed_out)
 
     def _shape(self, request: Request, host: Host) -> None:
         """What of the request depends on the host, the attempt or the route's own clock."""
@@ -294,7 +238,7 @@ class Forward(Sink, Timed):
     def on_response(self, response: Response) -> None:
         """The head of the response (with its body, if ``end``)."""
         status = response.status
-        if self._again is not None and self._tries_again(self._again, status):
+        if self._tries is not None and self._tries_again(self._tries, status):
             return
         codes = self.cluster.stats.codes
         if status in codes:
@@ -308,16 +252,15 @@ class Forward(Sink, Timed):
         if not stream.replied:
             stream.respond(response)
 
-    def _tries_again(self, again: _Again, status: int) -> bool:
-        rule = self.options.retry
-        if rule is not None and rule.on_status(status) and self._may_retry(rule):
+    def _tries_again(self, tries: Tries, status: int) -> bool:
+        if tries.rule.on_status(status) and self._may_retry(tries):
             self.cluster.stats.retried(status).value += 1
-            self._retry(rule)
+            self._retry(tries)
             return True
-        if again.count and status < 500:
+        if tries.count and status < 500:
             self.cluster.stats.rq_retry_success.value += 1
-        if again.per_try is not None:
-            again.per_try.cancel()
+        if tries.per_try is not None:
+            tries.per_try.cancel()
         return False
 
     def on_interim(self, status: int, headers: Headers) -> None:
@@ -350,9 +293,9 @@ class Forward(Sink, Timed):
         if host is not None:
             host.failures += 1
         self.stream.upstream_failure = reason
-        rule = self.options.retry
-        if rule is not None and rule.on_failure(flag, refused) and self._may_retry(rule):
-            self._retry(rule)
+        tries = self._tries
+        if tries is not None and tries.rule.on_failure(flag, refused) and self._may_retry(tries):
+            self._retry(tries)
             return
         self._fail(status, reason, flag, details)
 
@@ -364,40 +307,23 @@ class Forward(Sink, Timed):
 
     # retries
 
-    def _may_retry(self, rule: RetryRule) -> bool:
-        again, cluster = self._again, self.cluster
-        if again is None or self.answered or (self._body is not None and not self._body.kept):
+    def _may_retry(self, tries: Tries) -> bool:
+        if self.answered or (self._body is not None and not self._body.kept):
             return False
-        if again.count >= rule.count:
-            cluster.stats.rq_retry_limit_exceeded.value += 1
-            self.stream.flags = (*self.stream.flags, "URX")
-            return False
-        if cluster.retries >= cluster.max_retries:
-            cluster.stats.rq_retry_overflow.value += 1
-            self.stream.flags = (*self.stream.flags, "UO")
-            return False
-        return True
+        return tries.allowed(self.stream)
 
-    def _retry(self, rule: RetryRule) -> None:
-        again, cluster = self._again, self.cluster
-        if again is None:
-            return
-        cluster.stats.rq_retry.value += 1
-        if not again.counted:
-            again.counted = True
-            cluster.retries += 1
-        again.count += 1
-        if rule.avoid_previous and self.host is not None:
-            again.tried.append(self.host)
+    def _retry(self, tries: Tries) -> None:
+        tries.add(self.host)
         connection = self.connection
         if connection is not None:
             self._leave_connection()
             connection.abandon(self, "retry")
-        again.back_off = self.stream.owner.proxy.context.call_later(rule.back_off_s(again.count), self._try_again)
+        later = self.stream.owner.proxy.context.call_later
+        tries.back_off = later(tries.rule.back_off_s(tries.count), self._try_again)
 
     def _try_again(self) -> None:
-        if self._again is not None:
-            self._again.back_off = None
+        if self._tries is not None:
+            self._tries.back_off = None
         if not self.closed:
             self._attempt()
 
@@ -420,8 +346,8 @@ class Forward(Sink, Timed):
             self._fail(504, "upstream request timeout", "UT", "response_timeout")
 
     def _try_timed_out(self) -> None:
-        if self._again is not None:
-            self._again.per_try = None
+        if self._tries is not None:
+            self._tries.per_try = None
         if self.closed or self.answered:
             return
         self.cluster.stats.rq_per_try_timeout.value += 1
@@ -451,10 +377,10 @@ class Forward(Sink, Timed):
                 connection.resume_stream(self)
             self.connection = None
             connection.host.active -= 1
-            again = self._again
-            if again is not None and again.per_try is not None:
-                again.per_try.cancel()
-                again.per_try = None
+            tries = self._tries
+            if tries is not None and tries.per_try is not None:
+                tries.per_try.cancel()
+                tries.per_try = None
 
     def _close(self, complete: bool) -> None:
         """Everything is said, or nothing will be: give back what the request holds."""
@@ -463,7 +389,7 @@ class Forward(Sink, Timed):
         if connection is None:
             if self.waiting and self.pool is not None:
                 self.pool.forget(self)
-        elif self._paused or self._again is not None:
+        elif self._paused or self._tries is not None:
             self._leave_connection()
         else:
             self.connection = None
@@ -475,16 +401,10 @@ class Forward(Sink, Timed):
         if slot is not None:
             slot.discard(self)
             self.slot = None
-        if self._again is not None:
-            self._end_retries(self._again)
+        if self._tries is not None:
+            self._tries.end()
         if complete:
             cluster.stats.rq_time.values.append((_now() - self.sent_at) * 1000)
-
-    def _end_retries(self, again: _Again) -> None:
-        if again.counted:
-            self.cluster.retries -= 1
-        if again.back_off is not None:
-            again.back_off.cancel()
 
     # back-pressure
 
