@@ -60,6 +60,7 @@ class Wrk:
 
     path: str
     connections: int = 64
+    varied: bool = False  # no two requests alike, with ten header fields
 
     def version(self) -> str:
         text = subprocess.run([_wrk(), "-v"], capture_output=True, text=True, check=False).stdout
@@ -68,6 +69,8 @@ class Wrk:
     def run(self, port: int, seconds: int) -> Sample:
         command = [_wrk(), "-t1", f"-c{self.connections}", f"-d{seconds}s", "-s", str(WRK_SCRIPT)]
         command.append(f"http://127.0.0.1:{port}{self.path}")
+        if self.varied:
+            command += ["--", "varied"]
         try:
             ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds + 20)
         except subprocess.TimeoutExpired as error:

@@ -41,6 +41,9 @@ def all_scenarios() -> dict[str, Scenario]:
     http, tcp = "HTTP/1.1, 64 keep-alive connections", "TCP proxying, 64 connections that carry HTTP/1.1"
     found = [
         _http("http-small", f"{http}, small body", "http", "/small", SMALL, HTTP_FEATURES, 0.65),
+        _http(
+            "http-varied", f"{http}, no two requests alike", "http", "/small", SMALL, HTTP_FEATURES, 0.65, varied=True
+        ),
         _http("http-64k", f"{http}, 64 KiB body", "http", "/64k", BODY_64K, HTTP_FEATURES, 0.65),
         _http("tcp-small", f"{tcp}, small body", "tcp", "/small", SMALL, (), 1.2),
         _http("tcp-64k", f"{tcp}, 64 KiB body", "tcp", "/64k", BODY_64K, (), 1.2),
@@ -49,14 +52,21 @@ def all_scenarios() -> dict[str, Scenario]:
 
 
 def _http(
-    name: str, title: str, config: str, path: str, body: bytes, required: tuple[str, ...], cpu_target: float
+    name: str,
+    title: str,
+    config: str,
+    path: str,
+    body: bytes,
+    required: tuple[str, ...],
+    cpu_target: float,
+    varied: bool = False,
 ) -> Scenario:
     def probe(port: int) -> dict[str, str]:
         if get(port, path)[1] != body:
             raise BenchError(f"the body of {path} came back changed")
         return seen_features(port)
 
-    return Scenario(name, title, config, body, Wrk(path), start_nginx, probe, required, cpu_target)
+    return Scenario(name, title, config, body, Wrk(path, varied=varied), start_nginx, probe, required, cpu_target)
 
 
 def start_nginx(port: int, core: int, directory: Path) -> Process:
