@@ -278,8 +278,13 @@ class Forward(Sink, Timed):
         self._close(True)
         self.stream.send_trailers(trailers)
 
-    def on_failure(self, reason: str, flag: str, details: str, refused: bool = False, status: int = 503) -> None:
-        """This attempt is lost: the connection could not be had, or broke, or the upstream reset the stream."""
+    def on_failure(
+        self, reason: str, flag: str, details: str, refused: bool = False, status: int = 503, failure: str = ""
+    ) -> None:
+        """This attempt is lost: the connection could not be had, or broke, or the upstream reset the stream.
+
+        ``reason`` is for the caller; ``failure``, what the transport said, for the log alone.
+        """
         self._leave_connection()
         if self.closed:
             return
@@ -292,11 +297,13 @@ class Forward(Sink, Timed):
         host = self.host
         if host is not None:
             host.failures += 1
-        self.stream.upstream_failure = reason
+        self.stream.upstream_failure = failure
         tries = self._tries
         if tries is not None and tries.rule.on_failure(flag, refused) and self._may_retry(tries):
             self._retry(tries)
             return
+        if tries is not None and tries.count:
+            reason = reason.replace("headers. reset", "headers. retried and the latest reset")
         self._fail(status, reason, flag, details)
 
     def _fail(self, status: int, reason: str, flag: str, details: str) -> None:

@@ -117,16 +117,16 @@ class Pool(ConnectionPool, Timed):
 
     def _fail_waiting(self, error: ConnectFailed) -> None:
         """A connection could not be had. Those that no other attempt will serve hear of it."""
-        reason = _UF + ("connection timeout" if error.timed_out else "connection failure")
+        reason = _UF + ("connection timeout" if error.timed_out else "remote connection failure")
         details = "upstream_reset_before_response_started{" + (
             "connection_timeout}" if error.timed_out else "remote_connection_failure}"
         )
         while len(self._waiting) > self.connecting:
-            forward = self._next_waiting()
             if self.multiplexed and self.connecting:
                 break
+            forward = self._next_waiting()
             self.cluster.stats.rq_pending_failure_eject.value += 1
-            forward.on_failure(f"{reason}: {error}", "UF", details)
+            forward.on_failure(reason, "UF", details, failure=str(error))
 
     def _next_waiting(self) -> Forward:
         forward = self._waiting.popleft()
