@@ -34,7 +34,7 @@ def local_response(request: Request, status: int, body: bytes, details: str) -> 
         fields.append((b"content-length", b"%d" % len(body)))
         fields.append((b"content-type", b"text/plain"))
     response = Response(status, Headers(fields), request.id)
-    response.body = body
+    response.body = b"" if request.raw_method == b"HEAD" else body
     response.protocol = "HTTP/1.1"
     return response
 
