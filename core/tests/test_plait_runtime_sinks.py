@@ -91,3 +91,19 @@ def test_interval_is_told_even_without_sinks() -> None:
         return intervals
 
     assert asyncio.run(scenario()) == 3
+
+
+def test_a_sink_that_takes_too_long_is_said_to(caplog: pytest.LogCaptureFixture) -> None:
+    class Slow(StatsSink):
+        async def flush(self, snapshot: Snapshot) -> None:
+            await asyncio.Event().wait()
+
+    async def scenario() -> None:
+        sinks = StatsSinks(lambda extension: Slow(), snapshot)
+        await sinks.configure([Extension("a", "slow")])
+        await sinks.flush(0.01)
+
+    asyncio.run(scenario())
+    assert [record.message for record in caplog.records] == [
+        "stats sink 'a' fails, and is tried again: not done within 0.01 s"
+    ]

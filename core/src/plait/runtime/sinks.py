@@ -63,7 +63,8 @@ class StatsSinks:
                 await sink.flush(snapshot)
         except Exception as error:  # noqa: BLE001 - a sink is a plugin: its failure is its own
             if name not in self._failing:
-                _log.warning("stats sink %r fails, and is tried again: %s", name, str(error) or type(error).__name__)
+                late = f"not done within {timeout_s:g} s" if isinstance(error, TimeoutError) else type(error).__name__
+                _log.warning("stats sink %r fails, and is tried again: %s", name, str(error) or late)
             self._failing.add(name)
         else:
             if name in self._failing:
