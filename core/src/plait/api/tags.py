@@ -2,8 +2,8 @@
 
 These are Envoy's default tag extraction rules (its ``well_known_names.cc``) for the statistics that Plait has:
 
-    cluster.shop.upstream_rq_503    cluster.upstream_rq         envoy.response_code=503, envoy.cluster_name=shop
-    http.in.downstream_rq_2xx       http.downstream_rq_xx       envoy.response_code_class=2, …http_conn_manager_prefix=in
+    cluster.shop.upstream_rq_503    cluster.upstream_rq    envoy.response_code=503, envoy.cluster_name=shop
+    tcp.in.downstream_cx_total      tcp.downstream_cx_total    envoy.tcp_prefix=in
 
 One thing is judged otherwise: a dot in the name of a cluster, listener or prefix does not end it, since services are
 called ``name:1.0`` and listeners by their addresses. What follows a name is known: one word, or a group and a word.

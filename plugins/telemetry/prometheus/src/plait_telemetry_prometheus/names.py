@@ -1,7 +1,7 @@
 """From Envoy's dotted names to Prometheus's: the tags of a name become labels.
 
-    cluster.shop.upstream_rq_503       envoy_cluster_upstream_rq{envoy_response_code="503",envoy_cluster_name="shop"}
-    http.in.downstream_rq_2xx          envoy_http_downstream_rq_xx{envoy_response_code_class="2",…_prefix="in"}
+cluster.shop.upstream_rq_503       envoy_cluster_upstream_rq{envoy_response_code="503",envoy_cluster_name="shop"}
+http.in.downstream_rq_2xx          envoy_http_downstream_rq_xx{envoy_response_code_class="2",…_prefix="in"}
 """
 
 from __future__ import annotations
