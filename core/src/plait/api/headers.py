@@ -44,9 +44,9 @@ class Block:
 
     __slots__ = ("_without", "encoded", "index", "raw")
 
-    def __init__(self, raw: list[Field]) -> None:
+    def __init__(self, raw: list[Field], index: dict[bytes, bytes] | None = None) -> None:
         self.raw = raw
-        self.index: dict[bytes, bytes] = dict(raw[::-1])
+        self.index: dict[bytes, bytes] = dict(raw[::-1]) if index is None else index
         self.encoded: dict[str, bytes] = {}
         self._without: dict[bytes, Block] = {}
 

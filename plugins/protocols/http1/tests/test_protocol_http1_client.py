@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from plait.api import Data, Fault, Headers, Interim, LocalProtocolError, Request, Response, Trailers
-from plait_protocol_http1 import Http1Client, Http1Options
+from plait_protocol_http1 import Http1Client, Http1Options, Http1Server
 
 
 def request(method: bytes = b"GET", body: bytes = b"", *fields: tuple[bytes, bytes], end: bool = True) -> Request:
@@ -319,3 +319,19 @@ def test_close_between_responses_is_none() -> None:
     codec = Http1Client()
     assert codec.eof() == ()
     assert not codec.reusable
+
+
+def test_lines_that_do_not_concern_the_connection_go_on_as_they_came() -> None:
+    head = b"GET / HTTP/1.1\r\nUser-Agent:  me \r\nHost: a\r\nX-One: 1\r\nx-two:2\r\n\r\n"
+    request = Http1Server().feed(head)[0]
+    assert isinstance(request, Request)
+    sent = Http1Client().encode_request(request, 1)
+    assert sent == b"GET / HTTP/1.1\r\nhost: a\r\nUser-Agent:  me \r\nX-One: 1\r\nx-two:2\r\n\r\n"
+
+
+def test_names_are_in_lower_case_once_anything_was_taken_away() -> None:
+    head = b"GET / HTTP/1.1\r\nUser-Agent: me\r\nHost: a\r\nX-One: 1\r\n\r\n"
+    request = Http1Server().feed(head)[0]
+    assert isinstance(request, Request)
+    request.headers.remove("x-one")
+    assert Http1Client().encode_request(request, 1) == b"GET / HTTP/1.1\r\nhost: a\r\nuser-agent: me\r\n\r\n"

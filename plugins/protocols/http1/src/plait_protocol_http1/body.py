@@ -16,7 +16,15 @@ from __future__ import annotations
 import re
 
 from plait.api import Headers
-from plait_protocol_http1.fields import RESPONSE_PREFIXES, Field, encode_fields, has_bare_newline, parse_lines, refuse
+from plait_protocol_http1.fields import (
+    RESPONSE_KEY,
+    RESPONSE_PREFIXES,
+    Field,
+    encode_fields,
+    has_bare_newline,
+    parse_lines,
+    refuse,
+)
 
 LAST_CHUNK = b"0\r\n\r\n"
 
@@ -62,7 +70,7 @@ def encode_chunk(data: bytes) -> bytes:
 def encode_trailers(trailers: Headers) -> bytes:
     """The last chunk and the trailers behind it; raises LocalProtocolError."""
     lines = encode_fields(
-        Headers([field for field in trailers.raw if field[0] not in _NOT_TRAILERS]), RESPONSE_PREFIXES, "http1 response"
+        Headers([field for field in trailers.raw if field[0] not in _NOT_TRAILERS]), RESPONSE_PREFIXES, RESPONSE_KEY
     )
     return b"0%b\r\n\r\n" % lines
 

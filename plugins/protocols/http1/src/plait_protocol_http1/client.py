@@ -29,6 +29,7 @@ from plait.api import (
 )
 from plait_protocol_http1.body import LAST_CHUNK, ChunkedDecoder, encode_chunk, encode_trailers
 from plait_protocol_http1.fields import (
+    REQUEST_KEY,
     REQUEST_PREFIXES,
     Fields,
     check_sendable,
@@ -318,7 +319,7 @@ class Http1Client(ClientCodec):
         method = request.raw_method
         path = request.raw_path
         authority = request.raw_authority
-        fields = encode_fields(request.headers, REQUEST_PREFIXES, "http1 request")
+        fields = encode_fields(request.headers, REQUEST_PREFIXES, REQUEST_KEY)
         if (path, authority) != self._target:
             self._check_target(path, authority)
         body = request.body

@@ -54,8 +54,12 @@ _NOT_REMEMBERED = frozenset(
         b"x-request-id",
     }
 )
+_HOST_ALONE = frozenset({b"host"})
 _FRAMING = frozenset({b"connection", b"content-length", b"host", b"te", b"transfer-encoding", b"upgrade"})
 _HOP_BY_HOP = frozenset({b"connection", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"upgrade"})
+_LOOKED_AT = _FRAMING | _HOP_BY_HOP
+REQUEST_KEY = "http1 request"
+RESPONSE_KEY = "http1 response"
 # What Connection may not take away from us: the fields that say where a message goes, who sent it and how long it is.
 _NEVER_NOMINATED = frozenset(
     {
@@ -148,10 +152,11 @@ class Fields:
     keep_alive: bool = False
     upgrade: bytes = b""
 
-    def __init__(self, raw: list[Field], host: bytes | None = None) -> None:
+    def __init__(self, raw: list[Field], host: bytes | None = None, block: Block | None = None) -> None:
         self.raw = raw
         self.host = host
-        self._block: Block | None = None
+        self.plain = block is not None  # nothing in them but a host concerns this connection
+        self._block = block
 
     @property
     def block(self) -> Block:
@@ -165,15 +170,24 @@ def parse_lines(block: bytes, limit: int) -> list[Field]:
     """The fields of a block without its last CRLF; raises RemoteProtocolError."""
     if not block:
         return []
-    lines = block.split(b"\r\n")
+    return _fields_of(block.split(b"\r\n"), limit)
+
+
+def _fields_of(lines: list[bytes], limit: int) -> list[Field]:
     if len(lines) > limit:
         raise refuse(f"more than {limit} header fields", "too_many_headers", 431)
-    return [_LINES[line] for line in lines]
+    return list(map(_LINES.__getitem__, lines))
 
 
 def parse_fields(block: bytes, limit: int) -> Fields:
     """A block without its last CRLF, with what its fields say about framing; raises RemoteProtocolError."""
-    raw = parse_lines(block, limit)
+    if not block:
+        return Fields([])
+    lines = block.split(b"\r\n")
+    raw = _fields_of(lines, limit)
+    index = dict(raw[::-1])
+    if len(index) == len(raw) and _LOOKED_AT.intersection(index) == _HOST_ALONE:
+        return _plain_fields(lines, raw, index)
     fields = Fields(raw)
     upgrade = b""
     connection: bytes | None = None
@@ -198,6 +212,16 @@ def parse_fields(block: bytes, limit: int) -> Fields:
     if connection is not None:
         _read_connection(fields, connection.lower(), upgrade)
     return fields
+
+
+def _plain_fields(lines: list[bytes], raw: list[Field], index: dict[bytes, bytes]) -> Fields:
+    """A request's fields of which none but host concerns this connection: the other lines go on as they came."""
+    host = index[b"host"]
+    block = Block(raw, index)
+    del lines[raw.index((b"host", host))]
+    lines.insert(0, b"")
+    block.encoded[REQUEST_KEY] = b"\r\n".join(lines) if len(lines) > 1 else b""
+    return Fields(raw, host, block)
 
 
 def parse_length(value: bytes) -> int:

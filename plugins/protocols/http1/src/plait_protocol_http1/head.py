@@ -17,6 +17,7 @@ from plait.api import Block
 from plait_protocol_http1.fields import VISIBLE, Fields, has_bare_newline, is_chunked, is_host, is_token, refuse
 from plait_protocol_http1.options import Http1Options
 
+_ORDINARY = frozenset({b"GET", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH"})
 _METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH"})
 _VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
 _ABSOLUTE = re.compile(rb"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)(.*)", re.DOTALL)
@@ -175,6 +176,15 @@ class RequestHead:
     def __init__(self, start: RequestLine, fields: Fields, options: Http1Options) -> None:
         """Raises RemoteProtocolError for a line and fields that do not go together."""
         self.method, self.path, self.old, self.scheme, authority = start
+        self.upgrade = b""
+        if fields.plain and self.method in _ORDINARY and not (self.old or authority):
+            self.block = fields.block
+            self.authority = fields.host or b""
+            self.protocol = "HTTP/1.1"
+            self.length = -1
+            self.chunked = self.closes = self.persist = self.is_head = self.is_connect = False
+            self.plain = self.bodiless = True
+            return
         old = self.old
         self.chunked = fields.codings is not None and is_chunked(fields, options.allow_chunked_length)
         self.length = fields.length
@@ -196,7 +206,6 @@ class RequestHead:
         self.is_connect = self.method == b"CONNECT"
         self.persist = old and fields.keep_alive and not fields.close
         self.closes = fields.close or (old and not fields.keep_alive)
-        self.upgrade = b""
         if self.is_connect:
             if self.chunked or self.length > 0:
                 word = "transfer_encoding_not_allowed" if self.chunked else "content_length_not_allowed"

@@ -28,6 +28,7 @@ from plait.api import (
 )
 from plait_protocol_http1.body import LAST_CHUNK, ChunkedDecoder, encode_chunk, encode_trailers
 from plait_protocol_http1.fields import (
+    RESPONSE_KEY,
     RESPONSE_PREFIXES,
     Fields,
     check_sendable,
@@ -309,7 +310,7 @@ class Http1Server(ServerCodec):
         status = response.status
         head = self._head
         body = response.body
-        fields = encode_fields(response.headers, RESPONSE_PREFIXES, "http1 response")
+        fields = encode_fields(response.headers, RESPONSE_PREFIXES, RESPONSE_KEY)
         if head.plain and response.end and status in _PLAIN_STATUSES and response.trailers is None:
             first, framing = STATUS_LINES[status], b"\r\ncontent-length: %d" % len(body)
         else:
@@ -386,7 +387,7 @@ class Http1Server(ServerCodec):
         if self._writing != _IDLE or not 100 <= status < 200 or status == 101:
             raise LocalProtocolError(f"cannot send an interim response with status {status} here", status=500)
         first = STATUS_LINES.get(status) or b"HTTP/1.1 %d Unknown" % status
-        return b"%b%b\r\n\r\n" % (first, encode_fields(headers, RESPONSE_PREFIXES, "http1 response"))
+        return b"%b%b\r\n\r\n" % (first, encode_fields(headers, RESPONSE_PREFIXES, RESPONSE_KEY))
 
     def encode_data(self, request: Request, data: bytes, end: bool) -> bytes:
         """A piece of the body; raises LocalProtocolError when it is more or less than the declared length."""
