@@ -1,7 +1,7 @@
 """The sink at work: over HTTP and gRPC, against a collector that fails, stalls and complains; and in `mesh run`.
 
-The collectors are stand-ins that decode what they get with the messages of OTLP's own distributions and keep it: no
-collector can be installed from the registries that this project's tests use.
+The collectors are stand-ins that decode what they get with the messages of OTLP's own distributions and keep it: the
+real one is a program of its own that this project does not install.
 """
 
 from __future__ import annotations
