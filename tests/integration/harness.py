@@ -382,10 +382,14 @@ class Mesh:
         self._config = config
         self._clients: list[Peer] = []
 
-    async def __aenter__(self) -> Self:
+    def watch_loop(self) -> None:
+        """Note what is raised into the event loop."""
         asyncio.get_running_loop().set_exception_handler(lambda _, context: self.errors.append(context))
+
+    async def __aenter__(self) -> Self:
+        self.watch_loop()
         bootstrap = self._load(self._config)
-        self.plane = _Plane(self.catalogue, bootstrap.node, drain_time_s=DEADLINE_S)
+        self.plane: DataPlane = _Plane(self.catalogue, bootstrap.node, drain_time_s=DEADLINE_S)
         sock = socket.create_server(("127.0.0.1", 0))
         self.port = sock.getsockname()[1]
         await self._apply(bootstrap, {LISTENER: sock})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from plait.api.errors import LocalProtocolError
 from plait.api.headers import Headers
-from plait.api.message import DATA, FAULT, GOAWAY, INTERIM, RESET, RESPONSE, TRAILERS, Fault, Request
+from plait.api.message import DATA, FAULT, GOAWAY, INTERIM, RESET, RESPONSE, TRAILERS, WINDOW, Fault, GoAway, Request
 from plait.api.protocol import ClientCodec
 from plait.upstream.cluster import Host
 from plait.upstream.connect import closed
@@ -159,21 +159,30 @@ class ClientConnection(asyncio.Protocol):
         elif kind == RESET:
             forward = self.streams.pop(event.id, None)
             if forward is not None:
-                self.host.cluster.stats.rq_rx_reset.value += 1
                 self.pool.done(self)
-                forward.on_failure(
-                    _RESET_TEXT + "remote reset",
-                    "UR",
-                    "upstream_reset_before_response_started{remote_reset}",
-                    event.refused,
-                )
+                self._reset(forward, event.refused)
         elif kind == GOAWAY:
-            self.codec.reusable = False
-            self.draining = True
-            if not self.streams:
-                self.close(local=True)
+            self._going(event)
+        elif kind == WINDOW:
+            self.pool.widened(self)
         elif kind == FAULT:
             self._fault(cast("Fault", event))
+
+    def _reset(self, forward: Forward, refused: bool) -> None:
+        self.host.cluster.stats.rq_rx_reset.value += 1
+        forward.on_failure(
+            _RESET_TEXT + "remote reset", "UR", "upstream_reset_before_response_started{remote_reset}", refused
+        )
+
+    def _going(self, event: GoAway) -> None:
+        """The peer takes no new streams; those that it has not begun may be tried elsewhere."""
+        self.codec.reusable = False
+        self.draining = True
+        if event.last_id >= 0:
+            for forward in [self.streams.pop(id) for id in tuple(self.streams) if id > event.last_id]:
+                self._reset(forward, True)
+        if not self.streams:
+            self.close(local=True)
 
     def _fault(self, fault: Fault) -> None:
         stats = self.host.cluster.stats

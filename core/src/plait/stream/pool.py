@@ -61,9 +61,14 @@ class Pool(ConnectionPool, Timed):
     def take(self, forward: Forward) -> ClientConnection | None:
         """A connection for ``forward`` now; else it is queued (or refused) and hears from us later."""
         if self.multiplexed:
-            for connection in self._connections:
+            for connection in self._connections:  # as in _has_room, without the call
                 codec = connection.codec
-                if codec.reusable and len(connection.streams) < codec.max_streams:
+                if (
+                    codec.reusable
+                    and len(connection.streams) < codec.max_streams
+                    and not 0 < self._max_requests <= connection.requests
+                    and not connection.transport.is_closing()
+                ):
                     return connection
         else:
             idle = self._idle
@@ -73,6 +78,15 @@ class Pool(ConnectionPool, Timed):
                     return connection
         self._queue(forward)
         return None
+
+    def _has_room(self, connection: ClientConnection) -> bool:
+        """Whether ``connection`` takes another stream now."""
+        codec, under_way = connection.codec, len(connection.streams)
+        if not codec.reusable or connection.transport.is_closing():
+            return False
+        if not self.multiplexed:
+            return not under_way
+        return under_way < codec.max_streams and not 0 < self._max_requests <= connection.requests
 
     def _queue(self, forward: Forward) -> None:
         cluster, stats = self.cluster, self.cluster.stats
@@ -146,17 +160,19 @@ class Pool(ConnectionPool, Timed):
 
     def _serve(self, connection: ClientConnection) -> None:
         """Give a connection with room to who waits; keep it for later when nobody does."""
-        codec = connection.codec
-        while (
-            self._waiting
-            and codec.reusable
-            and len(connection.streams) < (codec.max_streams if self.multiplexed else 1)
-        ):
+        served = False
+        while self._waiting and self._has_room(connection):
+            served = True
             self._next_waiting().connected(connection)
-        if self._waiting:
+        if self._waiting and (served or not connection.codec.reusable):  # one without any room may be followed by more
             self._open_more()
         if not connection.streams:
             self._rest(connection)
+
+    def widened(self, connection: ClientConnection) -> None:
+        """The peer of ``connection`` may take more streams than before."""
+        if self._waiting and self.multiplexed:
+            self._serve(connection)
 
     def done(self, connection: ClientConnection) -> None:
         """A stream of ``connection`` is over."""
