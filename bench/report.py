@@ -279,6 +279,6 @@ def machine() -> dict[str, str]:
     return {
         "cpu": model,
         "cores": str(os.cpu_count()),
-        "kernel": platform.release(),
+        "kernel": ".".join(platform.release().split(".")[:2]),
         "python": platform.python_version(),
     }
