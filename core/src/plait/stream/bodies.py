@@ -76,7 +76,7 @@ async def _after_request_body(
     body = await _pass_rest(waiting, answer, behind, end)
     stream = waiting.stream
     if not stream.replied and not stream.finished and _put_request_body(stream, body):
-        stream.run(body_passed=True)
+        stream.run(len(stream.chain.on_request), body_passed=True)
 
 
 async def _after_request_data(

@@ -37,6 +37,8 @@ _log = logging.getLogger("plait.stream")
 
 _now = time.monotonic
 
+_RESUMED = -1
+
 
 class ServerStream(Stream):
     """A stream of a ``ServerConnection``."""
@@ -88,7 +90,7 @@ class ServerStream(Stream):
         self.touched = 0.0  # when a piece of a body last passed
         self._routed = False
         self._route: Route | None = None
-        self._next = 0  # the request filter that comes next
+        self._next = 0  # the request filter that ``resume`` goes on with; 0 unless one stopped, or _RESUMED
         self.begun = False  # the response's head is written and more will follow
         self.waiting: Waiting | None = None  # made when a filter waits
 
@@ -166,7 +168,10 @@ class ServerStream(Stream):
 
     def resume(self) -> None:
         if self.request_held and not self.replied and not self.finished:
-            self.run()
+            if self._next > 0:
+                self.run(self._next)
+            else:
+                self._next = _RESUMED  # its filter has not said STOP yet
 
     async def request_body(self, limit_bytes: int = 1 << 20) -> bytes:
         request = self.request
@@ -207,22 +212,21 @@ class ServerStream(Stream):
         else:
             self.pass_trailers(trailers)
 
-    def run(self, body_passed: bool = False) -> None:
-        """Take the head through the filters that it has not passed yet, and on to the router.
+    def run(self, start: int = 0, body_passed: bool = False) -> None:
+        """Take the head through the request filters from number ``start`` on, and on to the router.
 
         ``body_passed`` says that the body's filters are through with what came with the head.
         """
         chain = self.chain
         calls = chain.on_request
-        if body_passed or self._next:
-            calls = () if body_passed else calls[self._next :]
+        if start:
+            calls = calls[start:]
+            self._next = 0
         call = chain.terminal
         try:
             for call in calls:
                 verdict = call(self)
-                if verdict is not CONTINUE:
-                    self._next = chain.on_request.index(call) + 1
-                    self._not_continue(verdict, call)
+                if verdict is not CONTINUE and not self._goes_on(verdict, call):
                     return
             if self.replied:  # a filter answered and said CONTINUE all the same
                 return
@@ -232,8 +236,7 @@ class ServerStream(Stream):
             waiting = self.waiting  # the router may end the stream, and what was held still has to be let go
             verdict = call(self)
             if verdict is not STOP:
-                self._next = len(chain.on_request)
-                self._not_continue(verdict, call)
+                self._wait_for_router(verdict, call)
                 return
         except Exception as error:
             self.filter_failed(call, error)
@@ -242,23 +245,41 @@ class ServerStream(Stream):
         if waiting is not None:
             waiting.head_passed()
 
-    def _not_continue(self, verdict: object, call: Any) -> None:
-        """A request filter said something else than CONTINUE."""
+    def _goes_on(self, verdict: object, call: Any) -> bool:
+        """A request filter said something else than CONTINUE: whether the next one is to be asked right away."""
+        behind = self.chain.on_request.index(call) + 1
         if verdict is STOP:
-            return
+            resumed = self._next == _RESUMED
+            self._next = 0 if resumed else behind
+            return resumed and not self.replied
         if isinstance(verdict, Awaitable):
-            self.wait().spawn(self._after_request(verdict), call, verdict)
-            return
+            self.wait().spawn(self._after_request(verdict, behind), call, verdict)
+            return False
         raise TypeError(f"it answered {verdict!r}, expected CONTINUE, STOP or an awaitable of one")
 
-    async def _after_request(self, verdict: Awaitable[object]) -> None:
+    async def _after_request(self, verdict: Awaitable[object], behind: int) -> None:
         answer = await verdict
         if self.replied or self.finished:
             return
-        if answer is CONTINUE:
-            self.run()
-        elif answer is not STOP:
+        if answer is STOP and self._next != _RESUMED:
+            self._next = behind
+        elif answer is CONTINUE or answer is STOP:
+            self.run(behind)
+        else:
             raise TypeError(f"it answered {answer!r}, expected CONTINUE or STOP")
+
+    def _wait_for_router(self, verdict: object, call: Any) -> None:
+        if not isinstance(verdict, Awaitable):
+            raise TypeError(f"it answered {verdict!r}, expected STOP or an awaitable of it")
+        waiting = self.wait()
+        waiting.spawn(self._after_router(waiting, verdict), call, verdict)
+
+    async def _after_router(self, waiting: Waiting, verdict: Awaitable[object]) -> None:
+        answer = await verdict
+        if answer is not STOP:
+            raise TypeError(f"it answered {answer!r}, expected STOP")
+        self.request_held = False
+        waiting.head_passed()
 
     def pass_data(self, data: bytes, end: bool) -> None:
         """Take a piece of the request's body through its filters, and upstream."""
