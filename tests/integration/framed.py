@@ -155,7 +155,6 @@ class FramedServer(ServerCodec):
         return _trailer(request.id, trailers)
 
     def encode_reset(self, request: Request, reason: str) -> bytes:
-        self._open.discard(request.id)
         return frame(request.id, b"", RESET)
 
 
@@ -189,7 +188,6 @@ class FramedClient(ClientCodec):
         return _trailer(id, trailers)
 
     def encode_reset(self, id: int, reason: str) -> bytes:
-        self._begun.discard(id)
         return frame(id, b"", RESET)
 
     def feed(self, data: bytes) -> Sequence[Event]:
@@ -324,10 +322,15 @@ class FramedMesh(Mesh):
         found: Host = self.plane._clusters["up"].hosts[0]
         return found
 
+    def paused(self) -> bool:
+        """Whether a downstream connection is not read from."""
+        name = "http.test.downstream_flow_control_{}_reading_total"
+        return self.counter(name.format("paused")) > self.counter(name.format("resumed"))
+
     def connections(self) -> list[ClientConnection]:
         """The upstream connections that take streams, or took them until a goaway."""
-        pool: Any = self.host.pools[_PROTOCOL]
-        return list(pool._connections)
+        pool: Any = self.host.pools.get(_PROTOCOL)
+        return [] if pool is None else list(pool._connections)
 
     async def reconfigure(self, **fields: Any) -> None:
         """Change fields of the cluster."""

@@ -160,6 +160,8 @@ class ServerStream(Stream):
         frame = owner.codec.encode_reset(self.request, reason)
         if frame is None:
             owner.codec.closing = True
+        else:
+            self.request_done = True  # that says all about the rest of it
         self._finish()
         if frame is None:
             owner.abort()

@@ -169,6 +169,8 @@ class Forward(Sink, Timed):
             return False
         if self._body is not None:
             self._send_body(self._body)
+        if connection.write_paused:
+            stream.owner.pause_reading(stream)
         if stream.owner.write_paused and self.connection is not None:
             self.pause()
         return True
@@ -203,7 +205,7 @@ class Forward(Sink, Timed):
         if body.trailers is not None:
             connection.send_trailers(self, body.trailers)
         if not connection.write_paused:
-            self.stream.owner.resume_reading()
+            self.stream.owner.resume_reading(self.stream)
 
     def send_data(self, data: bytes, end: bool) -> None:
         if end:
@@ -219,7 +221,7 @@ class Forward(Sink, Timed):
         if connection is not None:
             connection.send_data(self, data, end)
         elif body is not None and body.size > self.options.buffer_limit_bytes:
-            self.stream.owner.pause_reading()
+            self.stream.owner.pause_reading(self.stream)
 
     def send_trailers(self, trailers: Headers) -> None:
         self._body_ended()
@@ -332,6 +334,7 @@ class Forward(Sink, Timed):
         if self._tries is not None:
             self._tries.back_off = None
         if not self.closed:
+            self.stream.owner.resume_reading(self.stream)  # the last connection may have been slow
             self._attempt()
 
     # ends and clocks
@@ -439,10 +442,10 @@ class Forward(Sink, Timed):
     def upstream_slow(self, slow: bool) -> None:
         """The upstream connection takes no more for now, or takes it again."""
         owner = self.stream.owner
-        if slow:
-            owner.pause_reading()
-        else:
-            owner.resume_reading()
+        if not slow:
+            owner.resume_reading(self.stream)
+        elif not self.request_ended:
+            owner.pause_reading(self.stream)
 
 
 _OVERLOADED = {"x-envoy-overloaded": "true"}

@@ -44,6 +44,7 @@ class ServerConnection(asyncio.Protocol, Timed):
         self._stats = proxy.stats
         self._feeding = False
         self._paused = False
+        self._full: set[ServerStream] = set()  # those that take no more for now
         self._partial_since = 0.0
         self._requests = 0
         self.draining = False
@@ -114,6 +115,7 @@ class ServerConnection(asyncio.Protocol, Timed):
             stream = self.streams.get(event.id)
             if stream is not None:
                 self.proxy.stats.rq_rx_reset.value += 1
+                stream.request_done = True  # there is nothing left to reset
                 stream.abandon(cast("Reset", event).reason, "DC")
         elif kind == FAULT:
             self._fault(cast("Fault", event).error, event.id)
@@ -172,16 +174,15 @@ class ServerConnection(asyncio.Protocol, Timed):
                 self._broken = True
             elif frame:
                 self.transport.write(frame)
+        if self._paused:
+            self.resume_reading(stream)
         if self._feeding:
             return
         if codec.closing:
             if not streams:
                 self._close()
         elif codec.held:
-            self.resume_reading()
             self.data_received(b"")
-        elif self._paused and not streams:
-            self.resume_reading()
 
     def release(self) -> None:
         """A tunnel is open: what was held for it goes on, and so does reading."""
@@ -213,16 +214,24 @@ class ServerConnection(asyncio.Protocol, Timed):
         self.proxy.closed(self, exc)
         self.connection.ended()
 
-    def pause_reading(self) -> None:
-        """Take nothing more from downstream for now."""
+    def pause_reading(self, stream: ServerStream | None = None) -> None:
+        """Take nothing more from downstream for now, because ``stream`` (None: the codec) cannot."""
+        if stream is not None:
+            if stream.finished:
+                return
+            self._full.add(stream)
         if not self._paused and not self._lost and not self.transport.is_closing():
             self._paused = True
             self.proxy.stats.flow_paused.value += 1
             self.transport.pause_reading()
 
-    def resume_reading(self) -> None:
-        """Read again, unless the codec still holds what was read."""
-        if self._paused and not self._lost and not (self.codec.held and self.streams):
+    def resume_reading(self, stream: ServerStream | None = None) -> None:
+        """Read again, now that ``stream`` can; unless another cannot, or the codec still holds what was read."""
+        if stream is not None:
+            if stream.waiting is not None and stream.waiting.full():
+                return
+            self._full.discard(stream)
+        if self._paused and not self._full and not self._lost and not (self.codec.held and self.streams):
             self._paused = False
             if self.transport.is_closing():
                 return

@@ -85,8 +85,12 @@ class Waiting:
             self._request_bytes += len(piece)
         if self._body is not None:
             self._collect()
-        elif self._request_bytes > self.stream.owner.proxy.buffer_limit_bytes:
-            self.stream.owner.pause_reading()
+        elif self.full():
+            self.stream.owner.pause_reading(self.stream)
+
+    def full(self) -> bool:
+        """Whether it keeps as much of the request as it may."""
+        return self._body is None and self._request_bytes > self.stream.owner.proxy.buffer_limit_bytes
 
     def head_passed(self) -> None:
         """The router has the request: send on what was held while its head was on its way."""
@@ -107,7 +111,7 @@ class Waiting:
                 else:
                     stream.pass_trailers(piece)
         if stream.sink is None or not stream.sink.full():
-            stream.owner.resume_reading()
+            stream.owner.resume_reading(stream)
 
     async def request_body(self, limit_bytes: int) -> bytes:
         """All of a body that has not come with its head; what is held of it goes into the request."""
@@ -116,7 +120,9 @@ class Waiting:
         self._body = body
         self._collect()
         if not body.done():
-            self.stream.owner.resume_reading()  # it may have stopped at the buffer's limit, and ours may be higher
+            self.stream.owner.resume_reading(
+                self.stream
+            )  # it may have stopped at the buffer's limit, and ours may be higher
         return await body
 
     def _collect(self) -> None:
