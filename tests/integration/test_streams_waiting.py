@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from plait import CONTINUE, STOP, Stream, StreamFilter, Verdict
+from plait.stream import Limits
 from tests.integration.framed import MORE, FramedMesh, ToUp, frame, read_frame, up
-from tests.integration.harness import Peer, Upstream, errors_in, live
+from tests.integration.harness import Peer, Upstream, errors_in, live, until
 
 
 async def tick() -> None:
@@ -275,3 +276,50 @@ async def test_resume_of_a_stream_that_is_answered_does_nothing() -> None:
         await client.send(frame(1, b"m a"))
         assert await whole(client) == b"403 denied"
         assert upstream.connections == 0
+
+
+# what is held
+
+
+class Holds(StreamFilter):
+    """Holds each piece of the bodies of the method ``held`` until the test lets it go."""
+
+    def __init__(self) -> None:
+        self.held: list[asyncio.Future[None]] = []
+
+    async def on_request_data(self, stream: Stream, data: bytes, end: bool) -> bytes:
+        if stream.request.path == "held":
+            self.held.append(asyncio.get_running_loop().create_future())
+            await self.held[-1]
+        return data
+
+    async def let_go(self, number: int) -> None:
+        """Let piece ``number`` go, once it is held."""
+        await self.holds(number)
+        self.held[number].set_result(None)
+
+    async def holds(self, number: int) -> None:
+        await until(lambda: len(self.held) > number, "a piece to be held")
+
+
+@live
+async def test_what_is_left_of_a_queue_still_counts() -> None:
+    holds = Holds()
+    limits = Limits(buffer_limit_bytes=1000)
+    piece = frame(1, b"x" * 400, MORE)
+    async with Upstream(echo) as upstream, FramedMesh(up(upstream.port), [holds], limits=limits) as mesh:
+        client = await mesh.connect()
+        await client.send(frame(1, b"held a", MORE) + piece * 2 + frame(2, b"m ok"))
+        assert await read_frame(client) == (2, 0, b"200 ok")
+        assert not mesh.paused()
+        await holds.let_go(0)  # the piece that came with the head
+        await holds.holds(1)  # the first of the queue: one is left
+        await client.send(piece * 2 + frame(3, b"m ok"))
+        assert [await read_frame(client) for _ in range(2)] == [(1, MORE, b"200 a"), (3, 0, b"200 ok")]
+        assert mesh.paused()
+        for number in range(1, 5):
+            await holds.let_go(number)
+        await until(lambda: not mesh.paused(), "reading to go on")
+        await client.send(frame(1, b"end"))
+        await holds.let_go(5)
+        assert await whole(client) == b"x" * 1600 + b"end"

@@ -11,6 +11,7 @@ the request is refused. A response is held by asking upstream to pause.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Coroutine
 from typing import TYPE_CHECKING, Any, cast
 
@@ -69,9 +70,9 @@ class Waiting:
 
     def __init__(self, stream: ServerStream) -> None:
         self.stream = stream
-        self._request: list[tuple[Piece, bool]] = []  # what came behind the filter, and whether it was the end
+        self._request: deque[tuple[Piece, bool]] = deque()  # what came behind the filter, and whether it was the end
         self._request_bytes = 0
-        self._response: list[tuple[Piece, bool]] = []
+        self._response: deque[tuple[Piece, bool]] = deque()
         self._body: asyncio.Future[bytes] | None = None  # of a filter in ``request_body``
         self._body_limit = 0
         self._tasks: list[asyncio.Task[Any]] = []
@@ -100,16 +101,16 @@ class Waiting:
     def play_request(self) -> None:
         """Send on what was held, and read again."""
         stream = self.stream
-        while self._request and not stream.finished:
-            queue, self._request, self._request_bytes = self._request, [], 0
-            for position, (piece, end) in enumerate(queue):
-                if stream.request_held:  # a data filter waits: the rest comes behind it
-                    self._request = queue[position:]
-                    return
-                if isinstance(piece, bytes):
-                    stream.pass_data(piece, end)
-                else:
-                    stream.pass_trailers(piece)
+        queue = self._request
+        while queue and not stream.finished:
+            if stream.request_held:  # a data filter waits: the rest comes behind it
+                return
+            piece, end = queue.popleft()
+            if isinstance(piece, bytes):
+                self._request_bytes -= len(piece)
+                stream.pass_data(piece, end)
+            else:
+                stream.pass_trailers(piece)
         if stream.sink is None or not stream.sink.full():
             stream.owner.resume_reading(stream)
 
@@ -119,10 +120,8 @@ class Waiting:
         body: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._body = body
         self._collect()
-        if not body.done():
-            self.stream.owner.resume_reading(
-                self.stream
-            )  # it may have stopped at the buffer's limit, and ours may be higher
+        if not body.done():  # reading may have stopped at the buffer's limit, and ours may be higher
+            self.stream.owner.resume_reading(self.stream)
         return await body
 
     def _collect(self) -> None:
@@ -138,11 +137,12 @@ class Waiting:
             return
         if not stream.request_done:
             return
-        queue, self._request, self._request_bytes = self._request, [], 0
-        request.body += b"".join([piece for piece, _ in queue if isinstance(piece, bytes)])
+        request.body += b"".join([piece for piece, _ in self._request if isinstance(piece, bytes)])
         request.end = request.trailers is None
+        self._request.clear()
+        self._request_bytes = 0
         if request.trailers is not None:
-            self._request = [(request.trailers, True)]
+            self._request.append((request.trailers, True))
         self._body = None
         waiter.set_result(request.body)
 
@@ -158,11 +158,11 @@ class Waiting:
         """Write what was held, and let upstream send again."""
         stream = self.stream
         stream.response_held = False
-        queue, self._response = self._response, []
-        for position, (piece, end) in enumerate(queue):
+        queue = self._response
+        while queue:
             if stream.response_held:
-                self._response = queue[position:]
                 return
+            piece, end = queue.popleft()
             if isinstance(piece, bytes):
                 stream.send_data(piece, end)
             else:
@@ -173,7 +173,7 @@ class Waiting:
     def drop_response(self) -> None:
         """Another response takes the place of the one that was held."""
         self.cancel()
-        self._response = []
+        self._response.clear()
 
     # tasks
 
