@@ -46,6 +46,9 @@ class AccessLog(ABC):
     def close(self) -> None:
         """Flush and let go."""
 
+    async def closed(self) -> None:
+        """Wait until what ``close`` began is done; awaited before the process ends, for a few seconds at most."""
+
 
 class StatsSink(ABC):
     """Gets a snapshot every flush interval, in the supervisor."""

@@ -37,6 +37,7 @@ from plait.xds.store import Update
 _log = logging.getLogger("plait.runtime")
 
 LOG_FLUSH_S = 1.0
+LOG_CLOSE_TIMEOUT_S = 3.0  # for what the access logs still write when the process ends
 
 
 _Tables = tuple[dict[str, Cluster], dict[str, RouteConfiguration], dict[str, Endpoints]]
@@ -357,8 +358,13 @@ class DataPlane(Context):
                 listening.sock.close()
         for server in self._retired:
             server.close()
-        for log in tuple(self._logs):
+        logs = tuple(self._logs)
+        for log in logs:
             log.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOG_CLOSE_TIMEOUT_S):
+                for log in logs:
+                    await log.closed()
         self._listeners.clear()
         await self.tasks.close()
         self.wheel.close()

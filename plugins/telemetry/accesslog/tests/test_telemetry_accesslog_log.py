@@ -124,9 +124,22 @@ def test_much_is_written_before_the_flush(tmp_path: Path) -> None:
             log.record(stream())
         await until(lambda: path.exists() and path.stat().st_size > 0)
         log.close()
+        await log.closed()
 
     asyncio.run(run())
     assert (tmp_path / "log").stat().st_size == 100_000
+
+
+def test_what_comes_while_a_write_is_under_way_is_written_before_the_log_is_closed(tmp_path: Path) -> None:
+    async def run() -> None:
+        log = make_log(AccessLogSettings(str(tmp_path / "log"), "x" * 1000), FakeContext())
+        for _ in range(300):
+            log.record(stream())
+        log.close()
+        await log.closed()
+
+    asyncio.run(run())
+    assert (tmp_path / "log").stat().st_size == 300_000
 
 
 @pytest.mark.parametrize(

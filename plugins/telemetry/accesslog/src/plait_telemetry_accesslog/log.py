@@ -32,6 +32,9 @@ class FormattedLog(AccessLog):
     def close(self) -> None:
         self._file.close()
 
+    async def closed(self) -> None:
+        await self._file.written()
+
 
 def make_log(settings: AccessLogSettings, context: Context) -> FormattedLog:
     """The log for the settings. Raises ``ConfigError`` when the file cannot be opened."""

@@ -39,6 +39,7 @@ class LogFile:
         self._lines: list[bytes] = []
         self._waiting_bytes = 0
         self._writing = 0  # lines in the write under way
+        self._write_done: asyncio.Future[bool] | None = None
         self._closed = False
         self._buffered = context.stats.counter("filesystem.write_buffered")
         self._completed = context.stats.counter("filesystem.write_completed")
@@ -65,7 +66,8 @@ class LogFile:
         except RuntimeError:
             self._written(self._write(data))
         else:
-            loop.run_in_executor(None, self._write, data).add_done_callback(lambda done: self._written(done.result()))
+            self._write_done = loop.run_in_executor(None, self._write, data)
+            self._write_done.add_done_callback(lambda done: self._written(done.result()))
 
     def close(self) -> None:
         """Begin to write what waits, and close behind it. Lines that come later are lost."""
@@ -73,6 +75,11 @@ class LogFile:
         self.flush()
         if not self._writing:
             self._close()
+
+    async def written(self) -> None:
+        """Wait until nothing is being written: after ``close``, until all is."""
+        while self._write_done is not None:
+            await asyncio.wait([self._write_done])
 
     def _take(self) -> bytes:
         data = b"".join(self._lines)
@@ -87,6 +94,7 @@ class LogFile:
         else:
             self._failed.value += self._writing
         self._writing = 0
+        self._write_done = None
         if self._closed:
             self.close()
 
