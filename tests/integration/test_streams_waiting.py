@@ -10,7 +10,7 @@ import pytest
 
 from plait import CONTINUE, STOP, Stream, StreamFilter, Verdict
 from plait.stream import Limits
-from tests.integration.framed import MORE, FramedMesh, ToUp, frame, read_frame, up
+from tests.integration.framed import MORE, RESET, TRAILER, FramedMesh, ToUp, frame, read_frame, up
 from tests.integration.harness import Peer, Upstream, errors_in, live, until
 
 
@@ -323,3 +323,120 @@ async def test_what_is_left_of_a_queue_still_counts() -> None:
         await client.send(frame(1, b"end"))
         await holds.let_go(5)
         assert await whole(client) == b"x" * 1600 + b"end"
+
+
+# streams that a filter ends
+
+
+class Ends(StreamFilter):
+    """Ends the stream in ``phase``; ``waits`` before."""
+
+    def __init__(self, phase: str, way: str, waits: bool) -> None:
+        self.way = way
+        self.waits = waits
+        setattr(type(self), phase, self._end)
+
+    @classmethod
+    def made(cls, phase: str, way: str, waits: bool) -> StreamFilter:
+        """One of a class of its own, so that it overrides just that phase."""
+        return type("Ends", (cls,), {})(phase, way, waits)  # type: ignore[no-any-return]
+
+    def _end(self, stream: Stream, *data: Any) -> Any:
+        return self._later(stream, *data) if self.waits else self._now(stream, *data)
+
+    async def _later(self, stream: Stream, *data: Any) -> Any:
+        await tick()
+        return self._now(stream, *data)
+
+    def _now(self, stream: Stream, *data: Any) -> Any:
+        if self.way == "raise":
+            raise RuntimeError("oops")
+        verdict = stream.reply(403, details="denied") if self.way == "reply" else stream.reset("denied")
+        return data[0] if data and self.way == "reset" else verdict
+
+
+class MarksLater(StreamFilter):
+    """Holds up the answers."""
+
+    async def on_response(self, stream: Stream) -> Verdict:
+        await tick()
+        return CONTINUE
+
+
+@live
+@pytest.mark.parametrize("waits", [False, True])
+@pytest.mark.parametrize("slow_answer", [False, True])
+@pytest.mark.parametrize("way", ["reply", "reset", "raise"])
+@pytest.mark.parametrize("phase", ["on_request_data", "on_response_data"])
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_filters_behind_one_that_ended_the_stream_see_no_data(
+    phase: str, way: str, waits: bool, slow_answer: bool, streamed: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    ends, sees = Ends.made(phase, way, waits), Sees()
+    filters = [ends, sees] if phase == "on_request_data" else [sees, ends]
+    if slow_answer:
+        filters.append(MarksLater())
+    async with Upstream(echo) as upstream, FramedMesh(up(upstream.port), filters) as mesh:
+        client = await mesh.connect()
+        if streamed:
+            await client.send(frame(1, b"m ", MORE))
+            await client.send(frame(1, b"a", MORE) + frame(1, b"b"))
+        else:
+            await client.send(frame(1, b"m a"))
+        got = await read_frame(client)
+        if got[1:] == (MORE, b"200 "):  # the answer had begun
+            got = await read_frame(client)
+            assert got == (1, RESET, b"")
+        else:
+            assert (
+                got
+                == {
+                    "reply": (1, 0, b"403 denied"),
+                    "reset": (1, RESET, b""),
+                    "raise": (1, 0, b"500 filter_error"),
+                }[way]
+            )
+        await client.send(frame(2, b"n "))
+        last = await read_frame(client)
+        if last == (1, RESET, b""):  # the caller is to send no more of a request that is answered
+            assert (streamed, phase) == (True, "on_request_data")
+            last = await read_frame(client)
+        assert last == (2, 0, b"200 ")
+        # what an answer of our own says is shown like any other
+        shown = [one for one in sees.seen if one not in ("request", "response denied", "response filter_error")]
+        assert shown == ([] if phase == "on_request_data" else [one for one in shown if one.startswith("request ")])
+        assert mesh.counter("http.test.filter_error") == (way == "raise")
+        assert len(errors_in(caplog)) == (way == "raise")
+
+
+@live
+@pytest.mark.parametrize("phase", ["on_request_trailers", "on_response_trailers"])
+@pytest.mark.parametrize("way", ["reply", "reset", "raise"])
+@pytest.mark.parametrize("slow_answer", [False, True])
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_filters_behind_one_that_ended_the_stream_see_no_trailers(
+    phase: str, way: str, slow_answer: bool, streamed: bool
+) -> None:
+    ends, sees = Ends.made(phase, way, False), Sees()
+    filters = [ends, sees] if phase == "on_request_trailers" else [sees, ends]
+    if slow_answer:
+        filters.append(MarksLater())
+    async with Upstream(echo) as upstream, FramedMesh(up(upstream.port), filters) as mesh:
+        client = await mesh.connect()
+        pieces = [frame(1, b"m a", MORE), frame(1, b"b", MORE), frame(1, b"x-end=1", TRAILER)]
+        if streamed:
+            for piece in pieces:
+                await client.send(piece)
+                await tick()
+        else:
+            await client.send(b"".join(pieces))
+        while (got := await read_frame(client))[1] == MORE:
+            pass
+        expected: dict[str, tuple[int, int, bytes]] = {
+            "reply": (1, 0, b"403 denied"),
+            "reset": (1, RESET, b""),
+            "raise": (1, 0, b"500 filter_error"),
+        }
+        assert got in (expected[way], (1, RESET, b""))
+        assert "request trailers" not in sees.seen or phase == "on_response_trailers"
+        assert "response trailers" not in sees.seen

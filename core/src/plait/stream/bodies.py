@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, cast
 
 from plait.api.message import Response
-from plait.stream.waiting import Waiting, ask_data, checked_data, discard
+from plait.stream.waiting import Ended, Waiting, ask_data, checked_data, discard
 
 if TYPE_CHECKING:
     from plait.stream.chain import DataPhase
@@ -23,22 +23,50 @@ if TYPE_CHECKING:
 After = Callable[[Waiting, Awaitable[bytes], "tuple[DataPhase, ...]", bool], Coroutine[Any, Any, None]]
 
 
-def tell(stream: ServerStream, calls: tuple[Any, ...]) -> bool:
-    """Show filters the trailers; False when one ended the stream."""
+def _response_ended(stream: ServerStream) -> bool:
+    return stream.finished
+
+
+def _request_ended(stream: ServerStream) -> bool:
+    return stream.request_unwanted()
+
+
+def tell_request(stream: ServerStream, calls: tuple[Any, ...]) -> bool:
+    """Show filters the request's trailers; False when one answered it or ended the stream."""
+    return _tell(stream, calls, _request_ended)
+
+
+def tell_response(stream: ServerStream, calls: tuple[Any, ...]) -> bool:
+    """Show filters the response's trailers; False when one ended the stream."""
+    return _tell(stream, calls, _response_ended)
+
+
+def _tell(stream: ServerStream, calls: tuple[Any, ...], ended: Ended) -> bool:
     for call in calls:
         try:
             call(stream)
         except Exception as error:
             stream.filter_failed(call, error)
-        if stream.finished:
+            return False
+        if ended(stream):
             return False
     return True
 
 
-async def _pass_rest(waiting: Waiting, answer: Awaitable[bytes], behind: tuple[DataPhase, ...], end: bool) -> bytes:
-    data = checked_data(await answer)
+async def _pass_rest(
+    waiting: Waiting, answer: Awaitable[bytes], behind: tuple[DataPhase, ...], end: bool, ended: Ended
+) -> bytes | None:
+    """What the filter that waits, and those behind it, make of a piece; None where one ended the stream."""
+    stream = waiting.stream
+    given = await answer
+    if ended(stream):
+        return None
+    data = checked_data(given)
     for call in behind:
-        data = await ask_data(call, waiting.stream, data, end)
+        passed = await ask_data(call, stream, data, end, ended)
+        if passed is None:
+            return None
+        data = passed
     return data
 
 
@@ -67,22 +95,24 @@ def _put_request_body(stream: ServerStream, body: bytes) -> bool:
 
 def _tell_request_trailers(stream: ServerStream) -> bool:
     request = stream.request
-    return not request.end or request.trailers is None or tell(stream, stream.chain.on_request_trailers)
+    return not request.end or request.trailers is None or tell_request(stream, stream.chain.on_request_trailers)
 
 
 async def _after_request_body(
     waiting: Waiting, answer: Awaitable[bytes], behind: tuple[DataPhase, ...], end: bool
 ) -> None:
-    body = await _pass_rest(waiting, answer, behind, end)
+    body = await _pass_rest(waiting, answer, behind, end, _request_ended)
     stream = waiting.stream
-    if not stream.replied and not stream.finished and _put_request_body(stream, body):
+    if body is not None and _put_request_body(stream, body):
         stream.run(len(stream.chain.on_request), body_passed=True)
 
 
 async def _after_request_data(
     waiting: Waiting, answer: Awaitable[bytes], behind: tuple[DataPhase, ...], end: bool
 ) -> None:
-    data = await _pass_rest(waiting, answer, behind, end)
+    data = await _pass_rest(waiting, answer, behind, end, _request_ended)
+    if data is None:
+        return
     stream = waiting.stream
     stream.request_held = False
     if stream.sink is not None and (data or end):
@@ -101,7 +131,7 @@ def filter_request_data(
         except Exception as error:
             stream.filter_failed(call, error)
             return None
-        if stream.finished or (stream.replied and stream.sink is None):
+        if stream.request_unwanted():
             discard(answer)
             return None
         if not isinstance(answer, bytes):
@@ -137,7 +167,7 @@ def _put_response_body(stream: ServerStream, response: Response, body: bytes) ->
 
 
 def _tell_response_trailers(stream: ServerStream, response: Response) -> bool:
-    return not response.end or response.trailers is None or tell(stream, stream.chain.on_response_trailers)
+    return not response.end or response.trailers is None or tell_response(stream, stream.chain.on_response_trailers)
 
 
 async def _after_response_body(
@@ -145,8 +175,8 @@ async def _after_response_body(
 ) -> None:
     stream = waiting.stream
     response = cast("Response", stream.response)
-    body = await _pass_rest(waiting, answer, behind, end)
-    if not stream.finished:
+    body = await _pass_rest(waiting, answer, behind, end, _response_ended)
+    if body is not None:
         if _put_response_body(stream, response, body):
             stream.write_head(response)
         waiting.play_response()
@@ -155,9 +185,9 @@ async def _after_response_body(
 async def _after_response_data(
     waiting: Waiting, answer: Awaitable[bytes], behind: tuple[DataPhase, ...], end: bool
 ) -> None:
-    data = await _pass_rest(waiting, answer, behind, end)
+    data = await _pass_rest(waiting, answer, behind, end, _response_ended)
     stream = waiting.stream
-    if not stream.finished:
+    if data is not None:
         stream.encode_data(data, end)
         waiting.play_response()
 
@@ -165,13 +195,16 @@ async def _after_response_data(
 def filter_response_data(
     stream: ServerStream, data: bytes, end: bool, after: After = _after_response_data
 ) -> bytes | None:
-    """What filters make of a piece; None where one waits or failed."""
+    """What filters make of a piece; None where one waits, failed or ended the stream."""
     calls = stream.chain.on_response_data
     for index, call in enumerate(calls):
         try:
             answer = call(stream, data, end)
         except Exception as error:
             stream.filter_failed(call, error)
+            return None
+        if stream.finished:
+            discard(answer)
             return None
         if not isinstance(answer, bytes):
             stream.response_held = True

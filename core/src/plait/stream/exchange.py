@@ -25,7 +25,8 @@ from plait.stream.bodies import (
     filter_request_data,
     filter_response_body,
     filter_response_data,
-    tell,
+    tell_request,
+    tell_response,
 )
 from plait.stream.sink import Sink
 from plait.stream.waiting import Waiting, ask, discard
@@ -188,6 +189,10 @@ class ServerStream(Stream):
 
     # the request's way
 
+    def request_unwanted(self) -> bool:
+        """Whether nobody takes what is left of the request: it is answered, or given up."""
+        return self.finished or (self.replied and self.sink is None)
+
     def receive_data(self, data: bytes, end: bool) -> None:
         """A piece of the request's body has arrived."""
         self.bytes_received += len(data)
@@ -295,7 +300,7 @@ class ServerStream(Stream):
 
     def pass_trailers(self, trailers: Headers) -> None:
         """Show the request's trailers to filters, and send them upstream."""
-        if tell(self, self.chain.on_request_trailers) and self.sink is not None:
+        if tell_request(self, self.chain.on_request_trailers) and self.sink is not None:
             self.sink.send_trailers(trailers)
 
     # the response's way
@@ -414,7 +419,7 @@ class ServerStream(Stream):
             return
         if self.response is not None:
             self.response.trailers = trailers
-        if not tell(self, self.chain.on_response_trailers):
+        if not tell_response(self, self.chain.on_response_trailers):
             return
         try:
             frame = self.owner.codec.encode_trailers(self.request, trailers)

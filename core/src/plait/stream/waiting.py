@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, cast
 
 from plait.api.headers import Headers
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from plait.stream.exchange import ServerStream
 
 Piece = bytes | Headers  # data, or the trailers that end it
+Ended = Callable[["ServerStream"], bool]  # whether nobody wants more of a direction
 
 
 class _FilterFailure(Exception):
@@ -40,9 +41,11 @@ async def ask(call: Any, *arguments: object) -> Any:
         raise _FilterFailure(call) from error
 
 
-async def ask_data(call: Any, *arguments: object) -> bytes:
-    """What a data filter answers; only for tasks of ``Waiting.spawn``."""
-    answer = await ask(call, *arguments)
+async def ask_data(call: Any, stream: ServerStream, data: bytes, end: bool, ended: Ended) -> bytes | None:
+    """What a data filter answers, None where it ended the stream; only for tasks of ``Waiting.spawn``."""
+    answer = await ask(call, stream, data, end)
+    if ended(stream):
+        return None
     try:
         return checked_data(answer)
     except TypeError as error:
@@ -102,15 +105,19 @@ class Waiting:
         """Send on what was held, and read again."""
         stream = self.stream
         queue = self._request
-        while queue and not stream.finished:
-            if stream.request_held:  # a data filter waits: the rest comes behind it
+        while queue:
+            if stream.request_unwanted():
+                queue.clear()
+                self._request_bytes = 0
+            elif stream.request_held:  # a data filter waits: the rest comes behind it
                 return
-            piece, end = queue.popleft()
-            if isinstance(piece, bytes):
-                self._request_bytes -= len(piece)
-                stream.pass_data(piece, end)
             else:
-                stream.pass_trailers(piece)
+                piece, end = queue.popleft()
+                if isinstance(piece, bytes):
+                    self._request_bytes -= len(piece)
+                    stream.pass_data(piece, end)
+                else:
+                    stream.pass_trailers(piece)
         if stream.sink is None or not stream.sink.full():
             stream.owner.resume_reading(stream)
 
