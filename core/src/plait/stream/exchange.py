@@ -29,7 +29,7 @@ from plait.stream.bodies import (
     tell_response,
 )
 from plait.stream.sink import Sink
-from plait.stream.waiting import Waiting, ask, discard
+from plait.stream.waiting import FilterFailure, Waiting, ask, discard
 
 if TYPE_CHECKING:
     from plait.stream.server import ServerConnection
@@ -217,7 +217,7 @@ class ServerStream(Stream):
         if self.request_held:
             self.wait().hold_request(trailers, True)
         else:
-            self.pass_trailers(trailers)
+            self.pass_trailers()
 
     def run(self, start: int = 0, body_passed: bool = False) -> None:
         """Take the head through the request filters from number ``start`` on, and on to the router.
@@ -298,9 +298,14 @@ class ServerStream(Stream):
         if self.sink is not None and (data or end):
             self.sink.send_data(data, end)
 
-    def pass_trailers(self, trailers: Headers) -> None:
-        """Show the request's trailers to filters, and send them upstream."""
-        if tell_request(self, self.chain.on_request_trailers) and self.sink is not None:
+    def pass_trailers(self) -> None:
+        """Show the request's trailers to filters, and send upstream what those leave of them."""
+        if not tell_request(self, self.chain.on_request_trailers) or self.sink is None:
+            return
+        trailers = self.request.trailers
+        if trailers is None:
+            self.sink.send_data(b"", True)
+        else:
             self.sink.send_trailers(trailers)
 
     # the response's way
@@ -336,14 +341,16 @@ class ServerStream(Stream):
 
     async def _after_response(self, waiting: Waiting, verdict: Awaitable[object], index: int) -> None:
         answer: object = await verdict
-        for call in self.chain.on_response[index + 1 :]:
+        call, *behind = self.chain.on_response[index:]
+        for one in behind:
             if answer is not CONTINUE or self.finished:
                 break
+            call = one
             answer = await ask(call, self)
         if self.finished:
             return
         if answer is not CONTINUE:
-            raise TypeError(f"it answered {answer!r} to a response, expected CONTINUE")
+            raise FilterFailure(call) from TypeError(f"it answered {answer!r} to a response, expected CONTINUE")
         self.response_held = False
         response = cast("Response", self.response)
         if not self.chain.sees_response_body or filter_response_body(self, response):
@@ -417,12 +424,16 @@ class ServerStream(Stream):
         if self.response_held:
             self.wait().hold_response(trailers, True)
             return
-        if self.response is not None:
-            self.response.trailers = trailers
+        response = cast("Response", self.response)
+        response.trailers = trailers
         if not tell_response(self, self.chain.on_response_trailers):
             return
+        left: Headers | None = response.trailers  # a filter may have put others there, or none
+        if left is None:
+            self.encode_data(b"", True)
+            return
         try:
-            frame = self.owner.codec.encode_trailers(self.request, trailers)
+            frame = self.owner.codec.encode_trailers(self.request, left)
         except LocalProtocolError as error:
             self._cannot_send(error)
             return

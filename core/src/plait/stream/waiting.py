@@ -24,8 +24,8 @@ Piece = bytes | Headers  # data, or the trailers that end it
 Ended = Callable[["ServerStream"], bool]  # whether nobody wants more of a direction
 
 
-class _FilterFailure(Exception):
-    """A filter raised while it was waited for; ``call`` is its method."""
+class FilterFailure(Exception):
+    """A filter failed in a task that waits for several; ``call`` is its method, the cause what it did."""
 
     def __init__(self, call: Any) -> None:
         super().__init__("a filter failed")
@@ -38,7 +38,7 @@ async def ask(call: Any, *arguments: object) -> Any:
         answer = call(*arguments)
         return await answer if isinstance(answer, Awaitable) else answer
     except Exception as error:
-        raise _FilterFailure(call) from error
+        raise FilterFailure(call) from error
 
 
 async def ask_data(call: Any, stream: ServerStream, data: bytes, end: bool, ended: Ended) -> bytes | None:
@@ -49,7 +49,7 @@ async def ask_data(call: Any, stream: ServerStream, data: bytes, end: bool, ende
     try:
         return checked_data(answer)
     except TypeError as error:
-        raise _FilterFailure(call) from error
+        raise FilterFailure(call) from error
 
 
 def checked_data(answer: object) -> bytes:
@@ -117,7 +117,7 @@ class Waiting:
                     self._request_bytes -= len(piece)
                     stream.pass_data(piece, end)
                 else:
-                    stream.pass_trailers(piece)
+                    stream.pass_trailers()
         if stream.sink is None or not stream.sink.full():
             stream.owner.resume_reading(stream)
 
@@ -191,7 +191,7 @@ class Waiting:
             stream = self.stream
             try:
                 await work
-            except _FilterFailure as failure:
+            except FilterFailure as failure:
                 if not stream.finished:
                     stream.filter_failed(failure.call, cast("Exception", failure.__cause__))
             except Exception as error:
