@@ -35,6 +35,7 @@ from plait import (
     Verdict,
 )
 from plait.api.config import Address, Bootstrap, Cluster, Endpoint, Extension, FilterChain, Listener, Thresholds
+from plait.api.connection import NetworkFilter
 from plait.api.context import Context
 from plait.api.message import Data, GoAway, Reset, Trailers, Window
 from plait.api.protocol import PoolMode, Sniff
@@ -267,6 +268,8 @@ class _Plane(DataPlane):
 
     def build_for(self, context: Context, kind: str, extension: Extension, *extra: object) -> Any:
         mesh = self.made
+        if extension.name != _PROTOCOL:
+            return mesh.network[int(extension.name)]
         mesh.router.context = self
         filters = [*mesh.filters, mesh.router]
         chain = Chain(filters, [type(one).__name__ for one in filters])
@@ -295,11 +298,13 @@ class FramedMesh(Mesh):
         router: ToUp | None = None,
         protocols: Sequence[ProtocolType] = (FRAMED,),
         limits: Limits | None = None,
+        network: Sequence[NetworkFilter] = (),
     ) -> None:
         super().__init__({}, filters)
         self.router = router or ToUp()
         self.protocols = protocols
         self.limits = limits
+        self.network = network
         self._cluster = cluster
 
     async def __aenter__(self) -> Self:
@@ -308,7 +313,8 @@ class FramedMesh(Mesh):
         self.plane.made = self
         sock = socket.create_server(("127.0.0.1", 0))
         self.port = sock.getsockname()[1]
-        chain = FilterChain(filters=(Extension("framed", "framed"),))
+        ahead = [Extension(str(number), "") for number, _ in enumerate(self.network)]
+        chain = FilterChain(filters=(*ahead, Extension(_PROTOCOL, "")))
         listener = Listener(LISTENER, Address("127.0.0.1", self.port), (chain,))
         await self._apply(Bootstrap(listeners=(listener,), clusters=(self._cluster,)), {LISTENER: sock})
         return self

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any, cast
 from plait.api.connection import Connection, TerminalFilter
 from plait.api.context import Context, Counter, Stats
 from plait.api.errors import PluginError, ProtocolError
-from plait.api.protocol import ProtocolType, Sniff
+from plait.api.protocol import ProtocolType
 from plait.api.telemetry import AccessLog
 from plait.net.wheel import TimerWheel, ticks
 from plait.stream.chain import FilterChain
 from plait.stream.exchange import ServerStream
 from plait.stream.server import ServerConnection
+from plait.stream.sniffing import Sniffing
 from plait.upstream.cluster import Cluster
 
 if TYPE_CHECKING:
@@ -149,16 +150,17 @@ class StreamProxy(TerminalFilter):
         self.stats = ProxyStats(context.stats, stat_prefix, protocols[0].name)
         self.access_logs = tuple(access_logs)
         self.connections: set[ServerConnection] = set()
+        self._sniffing: set[Sniffing] = set()
         self._options = dict(codec_options or {})
         self._upstream = upstream or protocols[0]
         self.upstream_name = self._upstream.name
         self._look_ticks = look_every(limits.shortest_s())
-        self._draining = False
+        self.draining = False
 
     def protocol(self, connection: Connection) -> asyncio.Protocol:
         if len(self.protocols) == 1:
             return self.serve(connection, self.protocols[0])
-        return _Sniffing(self, connection)
+        return Sniffing(self, connection, self._sniffing)
 
     def serve(self, connection: Connection, protocol: ProtocolType) -> ServerConnection:
         """A connection that speaks ``protocol``."""
@@ -179,7 +181,7 @@ class StreamProxy(TerminalFilter):
         self.stats.cx_active.value += 1
         if self._look_ticks:
             self.wheel.add(connection, self._look_ticks)
-        if self._draining:
+        if self.draining:
             connection.drain()
 
     def closed(self, connection: ServerConnection, error: Exception | None) -> None:
@@ -259,7 +261,10 @@ class StreamProxy(TerminalFilter):
     # the end
 
     def drain(self) -> None:
-        self._draining = True
+        self.draining = True
+        for unknown in tuple(self._sniffing):
+            self.stats.cx_drain_close.value += 1
+            unknown.drain()
         for connection in tuple(self.connections):
             self.stats.cx_drain_close.value += 1
             connection.drain()
@@ -268,37 +273,6 @@ class StreamProxy(TerminalFilter):
         self.chain.close()
         for log in self.access_logs:
             log.close()
-
-
-class _Sniffing(asyncio.Protocol):
-    """Waits for as many bytes as it takes to know which of the proxy's protocols a connection speaks."""
-
-    def __init__(self, proxy: StreamProxy, connection: Connection) -> None:
-        self._proxy = proxy
-        self._connection = connection
-        self._seen = b""
-        patience_s = proxy.limits.request_headers_timeout_s or proxy.limits.idle_timeout_s
-        self._timer = proxy.context.call_later(patience_s, connection.close) if patience_s else None
-
-    def data_received(self, data: bytes) -> None:
-        self._seen += data
-        answers = [(protocol, protocol.sniff(self._seen)) for protocol in self._proxy.protocols]
-        chosen = next((protocol for protocol, answer in answers if answer is Sniff.YES), None)
-        if chosen is None:
-            if any(answer is Sniff.MORE for _, answer in answers):
-                return
-            chosen = self._proxy.protocols[0]  # it will say in its own words what is wrong
-        if self._timer is not None:
-            self._timer.cancel()
-        protocol = self._proxy.serve(self._connection, chosen)
-        self._connection.transport.set_protocol(protocol)
-        protocol.connection_made(self._connection.transport)
-        protocol.data_received(self._seen)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._connection.ended()
 
 
 def protocol_named(context: Context, name: str) -> ProtocolType:
