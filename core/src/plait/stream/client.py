@@ -110,6 +110,11 @@ class ClientConnection(asyncio.Protocol):
             self.transport.write(frame)
         self.pool.done(self)
 
+    def sent(self, forward: Forward) -> None:
+        """All of a request that gets no response is written."""
+        del self.streams[forward.id]
+        self.pool.done(self)
+
     # responses
 
     def data_received(self, data: bytes) -> None:

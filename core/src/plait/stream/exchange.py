@@ -163,11 +163,11 @@ class ServerStream(Stream):
             owner.codec.closing = True
         else:
             self.request_done = True  # that says all about the rest of it
+            if frame:
+                owner.transport.write(frame)
         self._finish()
         if frame is None:
             owner.abort()
-        elif frame:
-            owner.transport.write(frame)
 
     def resume(self) -> None:
         if self.request_held and not self.replied and not self.finished:
@@ -453,6 +453,12 @@ class ServerStream(Stream):
     def idle_for(self, now: float) -> float:
         """Seconds since anything passed."""
         return now - max(self.started, self.request_ended, self.response_started, self.touched)
+
+    def end(self) -> None:
+        """The request went on its way, and there is no response to wait for."""
+        if not self.finished:
+            self.replied = True
+            self._finish()
 
     def abandon(self, reason: str, flag: str) -> None:
         """The connection is gone, or the peer gave the stream up: nobody can be answered."""

@@ -167,6 +167,9 @@ class Forward(Sink, Timed):
             self._time_try(self._tries)
         if not connection.open(self, request):
             return False
+        if request.oneway and self._body is None:
+            self._sent(connection)
+            return True
         if self._body is not None:
             self._send_body(self._body)
         if connection.write_paused:
@@ -204,6 +207,9 @@ class Forward(Sink, Timed):
             connection.send_data(self, data, last)
         if body.trailers is not None:
             connection.send_trailers(self, body.trailers)
+        if self.request_ended and self.request.oneway:
+            self._sent(connection)
+            return
         if not connection.write_paused:
             self.stream.owner.resume_reading(self.stream)
 
@@ -220,6 +226,8 @@ class Forward(Sink, Timed):
                     body.pieces.clear()
         if connection is not None:
             connection.send_data(self, data, end)
+            if end and self.request.oneway:
+                self._sent(connection)
         elif body is not None and body.size > self.options.buffer_limit_bytes:
             self.stream.owner.pause_reading(self.stream)
 
@@ -229,6 +237,16 @@ class Forward(Sink, Timed):
             self._body.trailers = trailers
         if self.connection is not None:
             self.connection.send_trailers(self, trailers)
+            if self.request.oneway:
+                self._sent(self.connection)
+
+    def _sent(self, connection: ClientConnection) -> None:
+        """A request that gets no response is on its way, and nothing else will be heard of it."""
+        if self.connection is not connection:  # it could not be sent
+            return
+        self._close(True)
+        connection.sent(self)
+        self.stream.end()
 
     def _body_ended(self) -> None:
         self.request_ended = True
