@@ -4,7 +4,8 @@ A frame is ``id u32, length u32, payload``, big endian. The first payload of a r
 response ``status SP body``. The upper bits of the length are flags: ``MORE`` (frames of the same id follow),
 ``TRAILER`` (the last frame of a message, its payload ``name=value``), ``RESET`` (the stream is given up; ``refused`` as
 the payload when it was not begun), ``GOAWAY`` (no new streams; the id is the last one begun) and ``ROOM`` (the id says
-how many streams may be open at once).
+how many streams may be open at once). Requests of the method ``oneway`` get no response; one without a method is
+refused by the codec, which goes on with the others.
 """
 
 from __future__ import annotations
@@ -115,9 +116,12 @@ class FramedServer(ServerCodec):
         super().__init__()
         self._frames = _Frames()
         self._open: set[int] = set()  # requests of which more is to come
+        self._broken = False
 
     def feed(self, data: bytes) -> Sequence[Event]:
         events: list[Event] = []
+        if self._broken:
+            return events
         frames, fault = self._frames.split(data)
         for id, flags, payload in frames:
             if flags & RESET:
@@ -132,18 +136,27 @@ class FramedServer(ServerCodec):
             if known:
                 events.append(_rest(id, flags, payload))
             elif not self.closing:
-                request = Request(Headers([]), id, protocol=_PROTOCOL)
-                request.raw_path, _, request.body = payload.partition(b" ")
-                request.end = not flags & MORE
-                events.append(request)
+                events.append(self._request(id, flags, payload))
         if fault is not None:
+            self._broken = True
             events.append(fault)
         return events
+
+    def _request(self, id: int, flags: int, payload: bytes) -> Event:
+        request = Request(Headers([]), id, protocol=_PROTOCOL)
+        request.raw_path, _, request.body = payload.partition(b" ")
+        request.end = not flags & MORE
+        request.oneway = request.raw_path == b"oneway"
+        if not request.raw_path:
+            return Fault(RemoteProtocolError("no method", counter="no_method", survives=True), id)
+        return request
 
     def eof(self) -> Sequence[Event]:
         return [Fault(RemoteProtocolError("connection closed inside a frame"))] if self._frames else ()
 
     def encode_response(self, request: Request, response: Response) -> bytes:
+        if request.oneway:
+            return b""
         payload = b"%d %b" % (response.status, response.body)
         if response.trailers is not None and response.end:
             return frame(request.id, payload, MORE) + _trailer(request.id, response.trailers)

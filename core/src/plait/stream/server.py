@@ -15,7 +15,7 @@ from plait.api.connection import Connection
 from plait.api.errors import ProtocolError, RemoteProtocolError
 from plait.api.headers import Headers
 from plait.api.message import DATA, FAULT, REQUEST, RESET, TRAILERS, Fault, Request, Reset
-from plait.api.protocol import ProtocolType, ServerCodec
+from plait.api.protocol import PoolMode, ProtocolType, ServerCodec
 from plait.net.wheel import Timed
 from plait.stream.exchange import ServerStream
 
@@ -69,7 +69,10 @@ class ServerConnection(asyncio.Protocol, Timed):
                 for event in events:
                     kind = event.kind
                     if kind == REQUEST:
-                        stream = ServerStream(self, event)  # type: ignore[arg-type]  # the kind says so
+                        if streams and event.id in streams:
+                            self._refuse_duplicate(event)  # type: ignore[arg-type]  # the kind says so
+                            continue
+                        stream = ServerStream(self, event)  # type: ignore[arg-type]
                         streams[event.id] = stream
                         self._stats.rq_total.value += 1
                         if self.proxy.max_requests:
@@ -106,6 +109,15 @@ class ServerConnection(asyncio.Protocol, Timed):
             self._stats.cx_max_requests.value += 1
             self.drain()
 
+    def _refuse_duplicate(self, request: Request) -> None:
+        """Answer a request whose id another one has; that one goes on."""
+        error = RemoteProtocolError(f"request id {request.id} is in use", counter="duplicate_request_id")
+        self.proxy.protocol_error(error)
+        response = self.protocol.local_response(request, error.status, str(error).encode(), error.counter)
+        frame = self.codec.encode_response(request, response)
+        if frame:
+            self.transport.write(frame)
+
     def _other(self, event: Any, kind: int) -> None:
         if kind == TRAILERS:
             stream = self.streams.get(event.id)
@@ -125,7 +137,8 @@ class ServerConnection(asyncio.Protocol, Timed):
         self.proxy.protocol_error(error)
         self.connection.details = error.counter
         stream = self.streams.get(id)
-        if stream is None and not error.survives and self.streams:
+        shared = self.protocol.pool_mode is PoolMode.MULTIPLEXED
+        if stream is None and not error.survives and self.streams and not shared:
             stream = next(iter(self.streams.values()))  # one at a time: the request under way is the broken one
         if not error.survives:
             self.codec.closing = True
@@ -139,7 +152,8 @@ class ServerConnection(asyncio.Protocol, Timed):
             self._answer_unbegun(error, id)
         if not error.survives and self.streams and not self.connection.transport.is_closing():
             for left in tuple(self.streams.values()):
-                left.reset(error.counter, flag="DPE")
+                if not (shared and left.request_done):  # those that came whole before that are still answered
+                    left.reset(error.counter, flag="DPE")
 
     def _answer_unbegun(self, error: ProtocolError, id: int) -> None:
         """Answer a request whose head never came to be one: it is logged like any other."""
@@ -192,7 +206,7 @@ class ServerConnection(asyncio.Protocol, Timed):
 
     def eof_received(self) -> bool:
         """The peer sends no more. Answers under way are still written (half close) where they were asked in full."""
-        for event in self.codec.eof():
+        for event in () if self._broken else self.codec.eof():
             if event.kind == DATA:
                 found = self.streams.get(event.id)
                 if found is not None:
