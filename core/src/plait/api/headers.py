@@ -39,7 +39,8 @@ class Block:
     """Fields as a codec read them, shared by all messages that came with the same ones; never changed.
 
     ``raw`` is the list of ``(lower-case name, value)`` pairs, ``index`` maps each name to its first value. ``encoded``
-    is for codecs to keep what they made of the whole block, each under a key of its own.
+    is for codecs to keep what they made of the whole block, each under a key of its own. A codec may have a subclass
+    whose ``raw`` and ``index`` are properties, so that fields nobody asks for are never parsed.
     """
 
     __slots__ = ("_without", "encoded", "index", "raw")
@@ -71,7 +72,7 @@ class Headers:
     __slots__ = ("added", "block", "changed")
 
     def __init__(self, fields: list[Field] | Block) -> None:
-        self.block: Block = fields if type(fields) is Block else Block(fields)  # type: ignore[arg-type]
+        self.block: Block = Block(fields) if type(fields) is list else fields  # type: ignore[assignment]
         self.added: dict[bytes, bytes] = {}
         self.changed = False
 

@@ -80,6 +80,24 @@ class ServerCodec(ABC):
         self.closing = True
         return b""
 
+    # flow control: only where the protocol has it for single streams; what is held there goes out with ``output``
+
+    flow_controlled: bool = False
+    """True where streams have windows of their own: ``pause``, ``resume`` and ``unsent`` then say something."""
+
+    def pause(self, id: int) -> None:
+        """Who reads the stream takes no more for now: let the peer send no more than it may already."""
+
+    def resume(self, id: int) -> None:
+        """Who reads the stream takes data again; what tells the peer goes to ``output``."""
+
+    def unsent(self, id: int) -> int:
+        """Bytes of the stream that ``encode_…`` was given and the peer's window holds back.
+
+        Each time a window lets some of them out, ``feed`` gives a ``Window`` event with the stream's id.
+        """
+        return 0
+
 
 class ClientCodec(ABC):
     """The side that writes requests and reads responses."""
@@ -128,6 +146,24 @@ class ClientCodec(ABC):
     def encode_ping(self) -> bytes:
         """A heartbeat, answered by a ``Ping`` event with ``ack``; empty where the protocol has none."""
         return b""
+
+    # flow control: only where the protocol has it for single streams; what is held there goes out with ``output``
+
+    flow_controlled: bool = False
+    """True where streams have windows of their own: ``pause``, ``resume`` and ``unsent`` then say something."""
+
+    def pause(self, id: int) -> None:
+        """Who reads the stream takes no more for now: let the peer send no more than it may already."""
+
+    def resume(self, id: int) -> None:
+        """Who reads the stream takes data again; what tells the peer goes to ``output``."""
+
+    def unsent(self, id: int) -> int:
+        """Bytes of the stream that ``encode_…`` was given and the peer's window holds back.
+
+        Each time a window lets some of them out, ``feed`` gives a ``Window`` event with the stream's id.
+        """
+        return 0
 
 
 def _no_sniff(prefix: bytes) -> Sniff:
