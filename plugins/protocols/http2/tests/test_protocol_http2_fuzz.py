@@ -378,7 +378,7 @@ def check_bounds(codec: Http2Server | Http2Client, events: object) -> None:
 def conversation() -> bytes:
     """What a client says: two requests, one with a body and trailers, a ping, a reset."""
     client = Http2Client()
-    out = list(client.output)
+    out = []
     request = Request(Headers([(b"accept", b"*/*"), (b"content-length", b"5")]), 0, b"POST", b"/a", b"shop.example")
     request.body = b"hello"
     request.trailers = Headers([(b"x-sum", b"1")])
@@ -416,7 +416,7 @@ def test_server_reads_the_same_however_its_bytes_are_cut() -> None:
 def test_client_reads_the_same_however_its_bytes_are_cut() -> None:
     server = Http2Server()
     (request,) = [event for event in server.feed(asking()[1]) if isinstance(event, Request)]
-    out = [*server.output, server.encode_interim(request, 103, Headers([(b"link", b"x")]))]
+    out = [server.encode_interim(request, 103, Headers([(b"link", b"x")]))]
     response = Response(200, Headers([(b"content-type", b"text/plain")]))
     response.end = False
     out += [server.encode_response(request, response), server.encode_data(request, b"hello", False)]
@@ -441,7 +441,7 @@ def test_client_reads_the_same_however_its_bytes_are_cut() -> None:
 def asking() -> tuple[Http2Client, bytes]:
     client = Http2Client()
     frame = client.encode_request(Request(Headers([]), 0, b"GET", b"/", b"a"), client.next_id())
-    return client, b"".join(client.output) + frame
+    return client, frame
 
 
 @pytest.mark.parametrize("size", [1, 7, 100])

@@ -223,12 +223,12 @@ class Http2Client(Connection, ClientCodec):
         self._opened += 1
         self._streams[id] = stream
         frame = self._message(stream, block, body, end, trailers)
-        return frame if self._gate is None else self._pass(id, frame)
+        return frame if self._gate is None and not self.output else self._pass(id, frame)
 
     def _pass(self, id: int, frame: bytes) -> bytes:
-        """A frame that may be written, or nothing while the gate is shut."""
+        """A frame that may be written, behind what is to go before it; or nothing while the gate is shut."""
         if self._gate is None:
-            return frame
+            return self._ordered(frame)
         self._gate.append((id, frame))
         return b""
 
@@ -281,7 +281,7 @@ class Http2Client(Connection, ClientCodec):
         if stream.unsent >= 0:
             self._count(stream, len(data), end)
         frame = self._data(stream, data, end)
-        return frame if self._gate is None else self._pass(id, frame)
+        return frame if self._gate is None and not self.output else self._pass(id, frame)
 
     def encode_trailers(self, id: int, trailers: Headers) -> bytes:
         """The end of the request, with trailers."""
@@ -291,7 +291,7 @@ class Http2Client(Connection, ClientCodec):
             return self.encode_data(id, b"", True)
         self._count(stream, 0, True)
         frame = self._trailers(stream, block)
-        return frame if self._gate is None else self._pass(id, frame)
+        return frame if self._gate is None and not self.output else self._pass(id, frame)
 
     def encode_reset(self, id: int, reason: str) -> bytes:
         """RST_STREAM; nothing where the stream is gone."""
@@ -300,6 +300,6 @@ class Http2Client(Connection, ClientCodec):
             return b""
         frame = self._reset(stream, NO_ERROR if stream.state == HALF_REMOTE else CANCEL)
         if self._gate is None:
-            return frame
+            return self._ordered(frame)
         self._gate = [entry for entry in self._gate if entry[0] != id]  # it was never begun
         return b""

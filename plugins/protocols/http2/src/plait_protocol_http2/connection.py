@@ -6,12 +6,13 @@ connection with GOAWAY, or the stream with RST_STREAM if only that is hurt, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from plait.api import Block, Data, Event, Fault, GoAway, Headers, Ping, Reset
 from plait_protocol_http2 import errors, frames
 from plait_protocol_http2.errors import (
     ENHANCE_YOUR_CALM,
+    FLOW_CONTROL_ERROR,
     FRAME_SIZE_ERROR,
     PROTOCOL_ERROR,
     REFUSED_STREAM,
@@ -31,6 +32,7 @@ _FRAME_LIMIT = frames.DEFAULT_FRAME_SIZE  # what we let the peer send: the least
 _CONTINUATIONS_LIMIT = 32
 _DEBUG_LIMIT_BYTES = 256
 _TRAILERS_LIMIT = 64
+_HEARTBEAT = b"heartbea"
 REMEMBERED_BYTES = 4096
 
 
@@ -252,13 +254,20 @@ class Connection(Receiver):
         """Header blocks may mean something else now."""
         self._trailer_blocks.clear()
 
+    def _skip(self, block: bytes) -> None:
+        """Read a block that is of no interest for what it does to the table."""
+        self._decoder.decode(block)
+        if self._decoder.changed:
+            self._forget()
+
     def _on_trailers(self, stream: Stream, block: bytes, ended: bool) -> None:
         id = stream.id
+        if stream.state != OPEN and stream.state != HALF_LOCAL:
+            self._skip(block)
+            self._stray(frames.HEADERS, id)
+            return
         try:
             trailers = self._trailer_blocks.get(block) or self._parse_trailers(block)
-            if stream.state != OPEN and stream.state != HALF_LOCAL:
-                self._stray(frames.HEADERS, id)
-                return
             if not ended:
                 raise malformed("trailers that do not end the stream")
             if stream.left > 0:
@@ -307,6 +316,8 @@ class Connection(Receiver):
         stream = self._streams.get(id)
         if stream is None:
             self._stray(frames.RST_STREAM, id)
+            if self._gone.state(id) == RESET:
+                self._gone.add(id, CUT)  # nothing more can be on its way
             return
         code = frames.read_word(data, start)
         body = stream.body()
@@ -344,19 +355,30 @@ class Connection(Receiver):
                 raise Violation(FRAME_SIZE_ERROR, "SETTINGS with an acknowledgement and settings")
             self._on_settings_ack()
             return
-        for identifier, value in frames.read_settings(data, start, end):
-            self._apply(identifier, value)
+        window = self._apply(frames.read_settings(data, start, end))
         first = not self._greeted
         self._greeted = True
         self._odd = False
         self._on_greeted(first)
+        # What the new windows let out follows the acknowledgement: the peer counts it as they are from there on.
         self._put(frames.SETTINGS_ACK)
+        if window >= 0:
+            self._events += self._set_peer_window(window)
 
-    def _apply(self, identifier: int, value: int) -> None:
-        """One setting of the peer."""
-        if identifier == frames.INITIAL_WINDOW_SIZE:
-            self._events += self._set_peer_window(value)
-        elif identifier == frames.MAX_FRAME_SIZE:
+    def _apply(self, settings: Iterable[tuple[int, int]]) -> int:
+        """Settings of the peer, but for the window of streams, which is returned (-1: not among them)."""
+        window = -1
+        for identifier, value in settings:
+            if identifier == frames.INITIAL_WINDOW_SIZE:
+                if value > frames.LARGEST_WINDOW:
+                    raise Violation(FLOW_CONTROL_ERROR, f"initial window size {value}")
+                window = value
+            else:
+                self._apply_one(identifier, value)
+        return window
+
+    def _apply_one(self, identifier: int, value: int) -> None:
+        if identifier == frames.MAX_FRAME_SIZE:
             if not frames.DEFAULT_FRAME_SIZE <= value < 1 << 24:
                 raise Violation(PROTOCOL_ERROR, f"max frame size {value}")
             self._frame_limit = min(value, 1 << 16)  # larger ones would keep other streams waiting
@@ -415,7 +437,7 @@ class Connection(Receiver):
     def encode_ping(self) -> bytes:
         """A heartbeat."""
         self._pings += 1
-        return frames.ping(b"heartbt\x00")
+        return self._ordered(frames.ping(_HEARTBEAT))
 
     def _on_goaway(self, data: bytes, start: int, end: int, flags: int, id: int) -> None:
         last_id = frames.read_word(data, start) & 0x7FFFFFFF

@@ -73,8 +73,8 @@ class Receiver(Sender):
     def _count_closed(self, premature: bool) -> None:
         """A stream is over; ``premature`` when it was given up before it was answered."""
 
-    def _stray(self, kind: int, id: int) -> bool:
-        """A frame of a stream that is not under way (or not that way): whether to leave it alone."""
+    def _stray(self, kind: int, id: int) -> None:
+        """A frame of a stream that is not under way, or not that way."""
         stream = self._streams.get(id)
         if stream is not None:
             state = stream.state
@@ -84,12 +84,11 @@ class Receiver(Sender):
             state = self._gone.state(id)
         verdict = VERDICTS[state].get(kind, IGNORED)
         if verdict == IGNORED:
-            return True
+            return
         what = f"{frames.NAMES[kind]} on stream {id}, which is {'idle' if state == IDLE else 'closed'}"
         if verdict < 0:
             raise Violation(-verdict, what)
         self._break_stream(id, Violation(verdict, what, survives=True, status=400))
-        return True
 
     def _is_idle(self, id: int) -> bool:
         """Whether nobody has used ``id`` yet."""

@@ -49,6 +49,14 @@ class Sender:
         self._pent: int = 0  # frames, and those that are not of messages, put out while the peer took none
         self._pent_control: int = 0
 
+    def _ordered(self, frame: bytes) -> bytes:
+        """A frame behind all that waits in ``output``: our acknowledgement of settings goes before what they allow."""
+        output = self.output
+        output.append(frame)
+        frame = b"".join(output)
+        output.clear()
+        return frame
+
     # messages
 
     def _message(self, stream: Stream, block: bytes, body: bytes, end: bool, trailers: bytes | None) -> bytes:
@@ -218,8 +226,6 @@ class Sender:
 
     def _set_peer_window(self, size: int) -> list[Event]:
         """The peer changed the window of streams, also of those that are open (6.9.2)."""
-        if size > _LARGEST:
-            raise Violation(FLOW_CONTROL_ERROR, f"initial window size {size}")
         change = size - self._peer_window
         self._peer_window = size
         for stream in self._streams.values():

@@ -71,10 +71,11 @@ class Http2Server(Connection, ServerCodec):
         """
         try:
             payload = base64.b64decode(settings + b"=" * (-len(settings) % 4), altchars=b"-_", validate=True)
-            for identifier, value in frames.read_settings(payload, 0, len(payload)):
-                self._apply(identifier, value)
+            window = self._apply(frames.read_settings(payload, 0, len(payload)))
         except (binascii.Error, Violation):
             return False
+        if window >= 0:
+            self._peer_window = window
         kind = HEAD if request.raw_method == b"HEAD" else PLAIN
         stream = self._streams[1] = Stream(1, kind, self._peer_window, self._stream_window)
         stream.state = HALF_REMOTE
@@ -255,7 +256,7 @@ class Http2Server(Connection, ServerCodec):
         frame = self._message(stream, block, body, end, trailers)
         if self._late:
             frame += self._end_late()
-        return frame
+        return self._ordered(frame) if self.output else frame
 
     def _odd_response(
         self, stream: Stream, response: Response, fields: bytes, trailers: bytes | None
@@ -303,9 +304,9 @@ class Http2Server(Connection, ServerCodec):
             return b""
         if stream.answered or not 100 <= status < 200:
             raise LocalProtocolError(f"cannot send an interim response with status {status} here", status=500)
-        return self._message(
-            stream, STATUSES[status] + encode_headers(headers, RESPONSE_PREFIXES, RESPONSE_KEY), b"", False, None
-        )
+        block = STATUSES[status] + encode_headers(headers, RESPONSE_PREFIXES, RESPONSE_KEY)
+        frame = self._message(stream, block, b"", False, None)
+        return self._ordered(frame) if self.output else frame
 
     def encode_data(self, request: Request, data: bytes, end: bool) -> bytes:
         """A piece of the body, as much of it as the windows let out."""
@@ -323,7 +324,7 @@ class Http2Server(Connection, ServerCodec):
         frame = self._data(stream, data, end)
         if self._late:
             frame += self._end_late()
-        return frame
+        return self._ordered(frame) if self.output else frame
 
     def encode_trailers(self, request: Request, trailers: Headers) -> bytes:
         """The end of the response, with trailers."""
@@ -337,7 +338,7 @@ class Http2Server(Connection, ServerCodec):
         frame = self._trailers(stream, block)
         if self._late:
             frame += self._end_late()
-        return frame
+        return self._ordered(frame) if self.output else frame
 
     def encode_reset(self, request: Request, reason: str) -> bytes:
         """RST_STREAM. Behind a whole response it only stops the request: NO_ERROR, and not before all is sent."""
@@ -345,18 +346,18 @@ class Http2Server(Connection, ServerCodec):
         if stream is None:
             return b""
         if stream.state == HALF_LOCAL:
-            return self._reset(stream, NO_ERROR)
+            return self._ordered(self._reset(stream, NO_ERROR))
         if stream.held is not None and stream.held.end and reason == "response_complete_before_request":
             stream.refused = True
             return b""
-        return self._reset(stream, _code_of(stream, reason))
+        return self._ordered(self._reset(stream, _code_of(stream, reason)))
 
     def drain(self) -> bytes:
         """GOAWAY that names no stream yet; the one that does goes out with the answer to the ping beside it."""
         if self._draining or self._dead:
             return b""
         self._draining = True
-        return frames.goaway(frames.LARGEST_ID, NO_ERROR) + frames.ping(_LAST_CALL)
+        return self._ordered(frames.goaway(frames.LARGEST_ID, NO_ERROR) + frames.ping(_LAST_CALL))
 
 
 def _code_of(stream: Stream, reason: str) -> int:
