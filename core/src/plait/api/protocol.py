@@ -41,6 +41,8 @@ class ServerCodec(ABC):
     """True once no further request will be read: the core closes when the last response is written."""
     held: bool
     """True while bytes wait for the response in progress: the core calls ``feed(b"")`` when it is finished."""
+    congested: bool = False
+    """Set by the core while the peer takes nothing of what is written: what it asks for meanwhile adds up."""
 
     def __init__(self) -> None:
         self.output = []
@@ -109,6 +111,8 @@ class ClientCodec(ABC):
     """True while only the end of all we write can tell the peer of a request's end: in a tunnel."""
     max_streams: int
     """How many streams the peer allows at once (multiplexed protocols)."""
+    congested: bool = False
+    """Set by the core while the peer takes nothing of what is written: what it asks for meanwhile adds up."""
 
     def __init__(self) -> None:
         self.output = []
