@@ -57,7 +57,10 @@ class ServerCodec(ABC):
 
     @abstractmethod
     def encode_response(self, request: Request, response: Response) -> bytes:
-        """The head, and with it ``response.body``; nothing follows when ``response.end``."""
+        """The head, and with it ``response.body``; nothing follows when ``response.end``.
+
+        A codec that would have to copy a long body may leave both in ``output`` and return nothing.
+        """
 
     def encode_interim(self, request: Request, status: int, headers: Headers) -> bytes:
         """An informational head; empty where the protocol has none."""

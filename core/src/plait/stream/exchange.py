@@ -368,9 +368,12 @@ class ServerStream(Stream):
         except LocalProtocolError as error:
             self._cannot_send(error)
             return
-        self.bytes_sent += len(response.body)
+        self.bytes_sent += response.body_size
         if frame:
             owner.transport.write(frame)
+        elif owner.codec.output:  # a head, and behind it a long body that was not copied for it
+            owner.transport.writelines(owner.codec.output)
+            owner.codec.output = []  # not cleared: the transport may hold on to the list
         if response.end:
             self._finish()
         else:

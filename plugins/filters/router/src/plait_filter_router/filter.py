@@ -26,7 +26,7 @@ from plait.api import (
 from plait.stream import ForwardOptions, forward
 from plait_filter_router.headerops import Operation
 from plait_filter_router.overrides import HEADERS, overridden
-from plait_filter_router.plan import Plan, PlannedRoute
+from plait_filter_router.plan import EXPECTED_TIMEOUT, Plan, PlannedRoute
 from plait_filter_router.rewrite import ORIGINAL_HOST, ORIGINAL_PATH
 from plait_filter_router.settings import RouterSettings
 from plait_filter_router.table import RouteTable
@@ -34,7 +34,6 @@ from plait_filter_router.text import decode
 
 _log = logging.getLogger("plait.router")
 
-_EXPECTED_TIMEOUT = b"x-envoy-expected-rq-timeout-ms"
 _SERVICE_TIME = b"x-envoy-upstream-service-time"
 _SHARE_OPERATIONS = "router.response_operations"
 
@@ -83,7 +82,11 @@ class Router(RouterFilter):
         if current is not self._compiled:
             self._renew(current)
         table = self._table
-        return None if table is None else table.match(stream.request)
+        if table is None:
+            return None
+        request = stream.request
+        host = table.only or table.find(request.raw_authority)
+        return None if host is None else host.find(request)
 
     def _renew(self, current: RouteConfiguration | None) -> None:
         self._compiled = current
@@ -116,17 +119,17 @@ class Router(RouterFilter):
             stream.upstream_cluster = name
             return stream.reply(plan.cluster_not_found_status, details="cluster_not_found", flag="NC")
         options = plan.options
-        timeout = plan.expected_timeout
-        if not (HEADERS.isdisjoint(headers.block.index) and HEADERS.isdisjoint(headers.added)):
-            action, retry = overridden(plan.action, plan.retry, headers)
-            options = make_options(action, retry, plan.host)
-            timeout = plan.expected(action, retry)
-        if timeout and not self._quiet:
-            if _EXPECTED_TIMEOUT in headers.block.index:
-                headers.put(_EXPECTED_TIMEOUT, timeout)
-            else:
-                headers.changed = True
-                headers.added[_EXPECTED_TIMEOUT] = timeout
+        expected = plan.expected_timeout
+        known = headers.block.grown.get(expected)  # only blocks that override nothing grow here
+        if known is not None and HEADERS.isdisjoint(headers.added) and EXPECTED_TIMEOUT not in headers.added:
+            headers.block = known
+        else:
+            if not (HEADERS.isdisjoint(headers.block.index) and HEADERS.isdisjoint(headers.added)):
+                action, retry = overridden(plan.action, plan.retry, headers)
+                options = make_options(action, retry, plan.host)
+                expected = plan.expected(action, retry)
+            if expected is not None and not self._quiet:
+                headers.extend(expected)
         if not plan.plain:
             for operation in operations:
                 operation(headers, stream)
@@ -141,7 +144,11 @@ class Router(RouterFilter):
             stream.details = "via_upstream"
             if not self._quiet:
                 ended = stream.request_ended or stream.response_started
-                response.headers.put(_SERVICE_TIME, b"%d" % int((stream.response_started - ended) * 1000))
+                headers = response.headers
+                if _SERVICE_TIME in headers.block.index:
+                    headers.block = headers.block.without(_SERVICE_TIME)
+                headers.changed = True
+                headers.added[_SERVICE_TIME] = b"%d" % int((stream.response_started - ended) * 1000)
         if not self._answers:
             return CONTINUE
         route = stream.route
