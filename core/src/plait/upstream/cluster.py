@@ -88,6 +88,8 @@ class ClusterStats:
         self.cx_idle_timeout = counter(prefix + "upstream_cx_idle_timeout")
         self.cx_max_requests = counter(prefix + "upstream_cx_max_requests")
         self.cx_none_healthy = counter(prefix + "upstream_cx_none_healthy")
+        self.cx_heartbeat_timeout = counter(prefix + "upstream_cx_heartbeat_timeout")
+        self.rx_unmatched = counter(prefix + "upstream_rx_unmatched_response")
         self.cx_protocol_error = counter(prefix + "upstream_cx_protocol_error")
         self.cx_rx_bytes = counter(prefix + "upstream_cx_rx_bytes_total")
         self.cx_tx_bytes = counter(prefix + "upstream_cx_tx_bytes_total")

@@ -40,8 +40,6 @@ _SHARE_OPERATIONS = "router.response_operations"
 
 def make_options(action: ForwardAction, retry: RetryPolicy | None, host: VirtualHost) -> ForwardOptions:
     """How the core forwards the requests of a route; raises ConfigError for what it cannot do."""
-    if action.mirrors:
-        raise ConfigError("request mirroring is not supported", hint="remove request_mirror_policies")
     return ForwardOptions(
         timeout_s=action.timeout_s,
         idle_timeout_s=action.idle_timeout_s,
@@ -49,6 +47,7 @@ def make_options(action: ForwardAction, retry: RetryPolicy | None, host: Virtual
         auto_host_rewrite=action.auto_host_rewrite,
         buffer_limit_bytes=host.per_request_buffer_limit_bytes or 1 << 20,
         attempt_header=host.include_request_attempt_count,
+        mirrors=[(mirror.cluster, mirror.fraction) for mirror in action.mirrors],
     )
 
 
