@@ -22,5 +22,6 @@ def plait_protocols() -> list[plait.ProtocolType]:
             plait.PoolMode.MULTIPLEXED,
             sniff,
             Http2Options,
+            "h2",
         )
     ]

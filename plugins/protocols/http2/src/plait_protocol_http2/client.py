@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 
 from plait.api import (
     ClientCodec,
+    Event,
     Headers,
     Interim,
     LocalProtocolError,
@@ -54,6 +56,10 @@ class Http2Client(Connection, ClientCodec):
         self._targets: dict[tuple[bytes, bytes, bytes, bytes], bytes] = {}
         # What may not go out before the peer's settings are here: an extended CONNECT, and all behind it.
         self._gate: list[tuple[int, bytes]] | None = None
+        keepalive = self._options.connection_keepalive
+        if keepalive is not None:
+            self.heartbeat_s = keepalive.interval_s
+            self.heartbeat_timeout_s = keepalive.timeout_s
         self.output.append(PREFACE + self._greeting([(frames.ENABLE_PUSH, 0)]))
 
     # reading
@@ -67,6 +73,8 @@ class Http2Client(Connection, ClientCodec):
         try:
             if head is None:
                 head = self._parse(block)
+            else:
+                head.block.repeats = True
             if stream is None or (stream.state != OPEN and stream.state != HALF_LOCAL):
                 self._stray(frames.HEADERS, id)
             else:
@@ -172,6 +180,12 @@ class Http2Client(Connection, ClientCodec):
     def _die(self) -> None:
         super()._die()
         self.reusable = False
+
+    def eof(self) -> Sequence[Event]:
+        """The server sends no more: a fault when that cuts a response short."""
+        events = super().eof()
+        self._die()
+        return events
 
     # writing
 

@@ -176,7 +176,7 @@ class Connection(Receiver):
         if self._dead:
             return ()
         cut = bool(self._partial) or any(stream.state in (OPEN, HALF_LOCAL) for stream in self._streams.values())
-        self._die()
+        self._dead = True
         if not cut:
             return ()
         return [Fault(Violation(PROTOCOL_ERROR, "connection closed inside a message", "truncated"))]

@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 
-from plait.api import Headers, Request, Response, Sniff
+from plait.api import ConfigError, Headers, Request, Response, Sniff
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 """What a client sends before its first frame (RFC 9113, 3.4)."""
+
+
+@attrs.frozen
+class Keepalive:
+    """Pings on connections to upstreams: one after each ``interval_s`` of silence, answered within ``timeout_s``."""
+
+    interval_s: float
+    timeout_s: float
+
+
+def _seconds(duration: Any) -> float:
+    return float(duration.seconds + duration.nanos / 1e9)
+
+
+def _keepalive(value: Any) -> Keepalive | None:
+    """From ``envoy.config.core.v3.KeepaliveSettings``, in whatever class a configuration brings it."""
+    if value is None or isinstance(value, Keepalive):
+        return value
+    if value.HasField("interval_jitter"):
+        raise ConfigError("connection_keepalive has an interval_jitter", expected="interval and timeout alone")
+    interval = value.interval if value.HasField("interval") else value.connection_idle_interval
+    return Keepalive(_seconds(interval), _seconds(value.timeout))
 
 
 @attrs.frozen
@@ -17,7 +41,8 @@ class Http2Options:
 
     ``max_concurrent_streams`` is what a server allows its peer, and what a client asks for at most however much more
     its peer allows. Windows are in bytes, and what is received. ``max_outbound_frames`` and
-    ``max_outbound_control_frames`` count what is written while the peer takes nothing.
+    ``max_outbound_control_frames`` count what is written while the peer takes nothing. ``connection_keepalive`` is for
+    connections to upstreams.
     """
 
     hpack_table_size: int = 4096
@@ -30,6 +55,7 @@ class Http2Options:
     max_consecutive_inbound_frames_with_empty_payload: int = 1
     max_inbound_priority_frames_per_stream: int = 100
     max_inbound_window_update_frames_per_data_frame_sent: int = 10
+    connection_keepalive: Keepalive | None = attrs.field(default=None, converter=_keepalive)
     override_stream_error_on_invalid_http_message: bool = True
     max_request_headers_kb: int = 60
     max_headers_count: int = 100

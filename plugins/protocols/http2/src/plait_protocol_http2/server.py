@@ -125,6 +125,8 @@ class Http2Server(Connection, ServerCodec):
                 if not found.survives:
                     raise
                 error = found
+        else:
+            head.block.repeats = True
         if id <= self._last_id or not id & 1:
             self._stray(frames.HEADERS, id)
             return
