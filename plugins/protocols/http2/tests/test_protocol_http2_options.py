@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from envoy.config.core.v3.protocol_pb2 import KeepaliveSettings
 
-from plait.api import Headers, PoolMode, Request, Sniff
+from plait.api import ConfigError, Headers, PoolMode, Request, Sniff
 from plait_protocol_http2 import Http2Client, Http2Options, Http2Server, local_response, plait_protocols, sniff
-from plait_protocol_http2.options import PREFACE
+from plait_protocol_http2.options import PREFACE, Keepalive
 
 
 @pytest.mark.parametrize(
@@ -37,8 +38,23 @@ def test_local_answers_are_plain_text() -> None:
     assert not local_response(request, 404, b"", "").headers.raw
 
 
+def test_keepalive_of_a_configuration_is_read() -> None:
+    message = KeepaliveSettings(interval={"seconds": 30}, timeout={"seconds": 1, "nanos": 500000000})
+    options = Http2Options(connection_keepalive=message)
+    assert options.connection_keepalive == Keepalive(30.0, 1.5)
+    client = Http2Client(options)
+    assert (client.heartbeat_s, client.heartbeat_timeout_s) == (30.0, 1.5)
+    assert Http2Client().heartbeat_s == 0
+    idle = KeepaliveSettings(connection_idle_interval={"seconds": 3}, timeout={"seconds": 1})
+    assert Http2Options(connection_keepalive=idle).connection_keepalive == Keepalive(3.0, 1.0)
+    jitter = KeepaliveSettings(interval={"seconds": 3}, timeout={"seconds": 1}, interval_jitter={"value": 10})
+    with pytest.raises(ConfigError, match="jitter"):
+        Http2Options(connection_keepalive=jitter)
+
+
 def test_hook_registers_the_protocol() -> None:
     (protocol,) = plait_protocols()
     assert (protocol.name, protocol.pool_mode, protocol.options) == ("http2", PoolMode.MULTIPLEXED, Http2Options)
+    assert protocol.alpn == "h2"
     assert isinstance(protocol.server_codec(), Http2Server)
     assert isinstance(protocol.client_codec(Http2Options()), Http2Client)

@@ -512,3 +512,20 @@ def test_other_pings_do_not_end_it() -> None:
     events: list[Event] = list(server.feed(frames.HEADER.pack(8 << 8 | frames.PING, 1, 0) + heartbeat[3]))
     assert [type(event) for event in events] == [Ping]
     assert not server.closing
+
+
+def test_requests_that_came_whole_are_answered_behind_the_end_of_what_the_peer_sends() -> None:
+    server = greeted()
+    request = ask(server)
+    assert not server.eof()
+    assert not server.feed(head(3))
+    assert parse(server.encode_response(request, answer(200, body=b"x")))[1] == (0, END, 1, b"x")
+
+
+def test_blocks_say_when_they_come_again() -> None:
+    server = greeted()
+    block = GET[:3] + b"\x01\x01a"
+    assert [ask(server, id, block).headers.block.repeats for id in (1, 3)] == [False, True]
+    assert ask(server, 5, block).headers.block is ask(server, 7, block).headers.block
+    ask(server, 9, block + b"\x40\x01b\x01c")  # the table changes: the same bytes may mean something else
+    assert not ask(server, 11, block).headers.block.repeats
