@@ -15,13 +15,13 @@ from plait_protocol_http2.streams import (
     GOT_END,
     HALF_LOCAL,
     HALF_REMOTE,
+    NEXT,
     OPEN,
     RESET,
     SENT_END,
     Gone,
     Held,
     Stream,
-    after,
 )
 
 _HEADER = frames.HEADER
@@ -242,8 +242,11 @@ class Sender:
     # the end of streams
 
     def _sent_end(self, stream: Stream) -> None:
-        stream.state = after(stream.state, SENT_END)
-        if stream.state == CLOSED:
+        state = NEXT[stream.state][SENT_END]
+        if state < 0:
+            raise LocalProtocolError("cannot send behind the end of a stream", status=500)
+        stream.state = state
+        if state == CLOSED:
             self._remove(stream, CLOSED)
         elif stream.refused:
             self._late.append(stream)
@@ -255,7 +258,7 @@ class Sender:
         return b"".join([self._reset(stream, NO_ERROR) for stream in late if stream.state == HALF_LOCAL])
 
     def _got_end(self, stream: Stream) -> None:
-        stream.state = after(stream.state, GOT_END)
+        stream.state = NEXT[stream.state][GOT_END]
         if stream.state == CLOSED:
             self._remove(stream, CLOSED)
 

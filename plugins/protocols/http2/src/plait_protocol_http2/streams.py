@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from plait.api import LocalProtocolError, Request, Response
+from plait.api import Request, Response
 from plait_protocol_http2 import frames
 from plait_protocol_http2.errors import PROTOCOL_ERROR, STREAM_CLOSED
 
@@ -27,11 +27,11 @@ CUT = 6
 SKIPPED = 7
 """An id below one that was used: closed without ever having been open (5.1.1). Also what is closed for long."""
 
-# What happens to a stream.
+# What happens to a stream, and the state it is in then; -1 where that cannot happen.
 SENT_END = 0
 GOT_END = 1
 
-_NEXT = (
+NEXT = (
     (-1, -1),
     (HALF_LOCAL, HALF_REMOTE),
     (-1, CLOSED),
@@ -92,14 +92,6 @@ VERDICTS: tuple[_Row, ...] = (
         frames.WINDOW_UPDATE: IGNORED,
     },
 )
-
-
-def after(state: int, what: int) -> int:
-    """The state behind ``what``; raises LocalProtocolError where it cannot happen."""
-    following = _NEXT[state][what]
-    if following < 0:
-        raise LocalProtocolError("cannot send behind the end of a stream", status=500)
-    return following
 
 
 class Held:
