@@ -237,7 +237,7 @@ class CustomCondition(ABC):
         """A call that says whether a request meets the condition; raises ConfigError where it cannot be made."""
 
 
-Condition: TypeAlias = "InputMatches | AnyOf | AllOf | Not | CustomCondition"
+Condition: TypeAlias = InputMatches | AnyOf | AllOf | Not | CustomCondition
 
 
 @attrs.frozen

@@ -58,6 +58,7 @@ class Router(RouterFilter):
 
     def __init__(self, settings: RouterSettings, context: Context) -> None:
         self._quiet = settings.suppress_envoy_headers
+        self._callers_steer = settings.callers_steer
         self._configuration = context.route_configuration
         self._cluster = context.cluster
         self._routes = routes = context.routes
@@ -117,7 +118,7 @@ class Router(RouterFilter):
             return stream.reply(plan.cluster_not_found_status, details="cluster_not_found", flag="NC")
         options = plan.options
         timeout = plan.expected_timeout
-        if not (HEADERS.isdisjoint(headers.block.index) and HEADERS.isdisjoint(headers.added)):
+        if self._callers_steer and not (HEADERS.isdisjoint(headers.block.index) and HEADERS.isdisjoint(headers.added)):
             action, retry = overridden(plan.action, plan.retry, headers)
             options = make_options(action, retry, plan.host)
             timeout = plan.expected(action, retry)
