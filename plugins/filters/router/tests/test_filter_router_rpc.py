@@ -17,6 +17,7 @@ from plait.api import (
     InputMatches,
     MatcherList,
     MatcherMap,
+    MatcherTree,
     MatchInput,
     OnMatch,
     RegexRewrite,
@@ -30,7 +31,6 @@ from plait.api import (
     VirtualHost,
     WeightedCluster,
 )
-from plait.api.config import MatcherTree
 from plait.stream import ForwardOptions
 from plait.testing import FakeContext, FakeStream
 from plait_filter_router import Router, plait_filters

@@ -11,19 +11,20 @@ from hypothesis import strategies as st
 from plait.api import (
     AllOf,
     AnyOf,
+    Condition,
     ConfigError,
     CustomCondition,
     Headers,
     InputMatches,
     MatcherList,
     MatcherMap,
+    MatcherTree,
     MatchInput,
     Not,
     OnMatch,
     Request,
     StringMatcher,
 )
-from plait.api.config import Condition, MatcherTree
 from plait_filter_router.trees import compile_tree
 
 SERVICE, METHOD, PATH, USER = (

@@ -13,6 +13,7 @@ from typing import Any
 from plait.api import (
     ConfigError,
     HeaderOps,
+    MatcherTree,
     RedirectAction,
     Request,
     Route,
@@ -20,7 +21,6 @@ from plait.api import (
     RouteMatch,
     VirtualHost,
 )
-from plait.api.config import MatcherTree
 from plait_filter_router.domains import Domains
 from plait_filter_router.matching import Test, compile_match, plain_prefix
 from plait_filter_router.plan import PlannedRoute, plan_route

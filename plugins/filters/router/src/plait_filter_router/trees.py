@@ -13,17 +13,18 @@ from typing import TypeAlias, TypeVar
 from plait.api import (
     AllOf,
     AnyOf,
+    Condition,
     ConfigError,
     CustomCondition,
     InputMatches,
     MatcherList,
     MatcherMap,
+    MatcherTree,
     MatchInput,
     Not,
     OnMatch,
     Request,
 )
-from plait.api.config import Condition, MatcherTree
 from plait.stream import compile_string
 from plait_filter_router.text import encode
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from plait import AllOf, InputMatches, MatchInput
-from plait.api.config import Condition
+from plait import AllOf, Condition, InputMatches, MatchInput
 from plait.xds import Translator, Where, string_matcher
 
 _PACKAGE = "envoy.extensions.filters.network.generic_proxy.matcher.v3."
