@@ -5,6 +5,7 @@ from __future__ import annotations
 import plait
 from plait_protocol_dubbo.call import DubboCall, DubboResult
 from plait_protocol_dubbo.client import DubboClient
+from plait_protocol_dubbo.dubbo_proxy import DUBBO_PROXY
 from plait_protocol_dubbo.local import local_response
 from plait_protocol_dubbo.options import DubboOptions, sniff
 from plait_protocol_dubbo.server import DubboServer
@@ -13,8 +14,8 @@ __all__ = ["DubboCall", "DubboClient", "DubboOptions", "DubboResult", "DubboServ
 
 
 @plait.hookimpl
-def plait_protocols() -> list[plait.ProtocolType]:
-    """Dubbo 2: many calls at once on a connection."""
+def plait_protocols() -> list[plait.ProtocolType | plait.NetworkFilterType]:
+    """Dubbo 2: many calls at once on a connection; and dubbo_proxy."""
     return [
         plait.ProtocolType(
             "dubbo",
@@ -24,5 +25,6 @@ def plait_protocols() -> list[plait.ProtocolType]:
             plait.PoolMode.MULTIPLEXED,
             sniff,
             DubboOptions,
-        )
+        ),
+        DUBBO_PROXY,
     ]
