@@ -268,7 +268,7 @@ def test_request_matcher_asks_for_all_it_says() -> None:
 @pytest.mark.parametrize("kind", ["exact_match_map", "prefix_match_map"])
 def test_maps_and_nested_matchers(kind: str) -> None:
     below = {"matcher_list": {"matchers": [{"predicate": single("Method", {"exact": "m"}), "on_match": to("two")}]}}
-    entries = {"a": to("one"), "b": {"matcher": below}, "kept": {**to("one"), "keep_matching": True}}
+    entries = {"a": to("one"), "b": {"matcher": below}}
     made = tree({"matcher_tree": {"input": of("Service"), kind: {"map": entries}}, "on_no_match": to("two")})
     nested = MatcherList(((exact("method", "m"), routed("two")),))
     assert made == MatcherMap(
@@ -486,7 +486,7 @@ def test_virtual_hosts_that_are_wrong(hosts: str, at: str, what: str) -> None:
             "is no input of generic_proxy, expected one of ServiceMatchInput",
         ),
         ("{matcher_tree: {custom_match: {name: a}}}", "custom_match", "field 'custom_match' is not supported yet"),
-        ("{on_no_match: {matcher: {}, keep_matching: true}}", "true", "nothing comes after on_no_match"),
+        ("{on_no_match: {keep_matching: true}}", "true", "field 'keep_matching' is not supported yet"),
     ],
 )
 def test_matchers_that_are_wrong(routes: str, at: str, what: str) -> None:

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 _DEPTH = 32
 """How deep trees and conditions may be: what a table is compiled to calls itself that often."""
 
-_NO_EFFECT = "nothing asks for more than one route"
-
 
 class Vocabulary(ABC):
     """What is particular to one use of the language. The methods raise ConfigError for what they do not know.
@@ -62,10 +60,7 @@ def matcher_tree(
         raise where.error("the matcher is nested too deeply", f"at most {_DEPTH} levels")
     on_no_match: OnMatch | None = None
     if message.HasField("on_no_match"):
-        at = where / "on_no_match"
-        if message.on_no_match.keep_matching:
-            translator.report((at / "keep_matching").error("nothing comes after on_no_match", "no keep_matching"))
-        on_no_match = _on_match(message.on_no_match, at, translator, vocabulary, depth)
+        on_no_match = _on_match(message.on_no_match, where / "on_no_match", translator, vocabulary, depth)
     kind = message.WhichOneof("matcher_type")
     if kind == "matcher_list":
         entries = _entries(message.matcher_list.matchers, where / kind / "matchers", translator, vocabulary, depth)
@@ -77,21 +72,16 @@ def matcher_tree(
     return MatcherList((), on_no_match)
 
 
-def _on_match(message: Any, where: Where, translator: Translator, vocabulary: Vocabulary, depth: int) -> OnMatch | None:
-    """What follows a match; None where matching goes on all the same (``keep_matching``)."""
-    translator.only(message, where, {"matcher", "action", "keep_matching"})
+def _on_match(message: Any, where: Where, translator: Translator, vocabulary: Vocabulary, depth: int) -> OnMatch:
+    """What follows a match. ``keep_matching`` is refused, as Envoy refuses it where one action is looked for."""
+    translator.only(message, where, {"matcher", "action"})
     kind = message.WhichOneof("on_match")
     if kind == "matcher":
-        made = OnMatch(tree=matcher_tree(message.matcher, where / kind, translator, vocabulary, depth + 1))
-    elif kind == "action":
+        return OnMatch(tree=matcher_tree(message.matcher, where / kind, translator, vocabulary, depth + 1))
+    if kind == "action":
         action, at = message.action, where / kind
-        made = OnMatch(vocabulary.action(action.name, action.typed_config, at / "typed_config"))
-    else:
-        raise where.error("nothing follows the match", expected="action or matcher")
-    if message.keep_matching:
-        translator.warn(where / "keep_matching", f"the match has no effect: it keeps matching, and {_NO_EFFECT}")
-        return None
-    return made
+        return OnMatch(vocabulary.action(action.name, action.typed_config, at / "typed_config"))
+    raise where.error("nothing follows the match", expected="action or matcher")
 
 
 def _entries(
@@ -108,7 +98,7 @@ def _entries(
             with translator.collect():
                 condition = _condition(message.predicate, at / "predicate", translator, vocabulary, depth)
             then = _on_match(message.on_match, at / "on_match", translator, vocabulary, depth)
-            if condition is not None and then is not None:
+            if condition is not None:
                 entries.append((condition, then))
     return tuple(entries)
 
@@ -177,7 +167,5 @@ def _map(
     entries: list[tuple[str, OnMatch]] = []
     for key in sorted(by_key):
         with translator.collect():
-            then = _on_match(by_key[key], at / key, translator, vocabulary, depth)
-            if then is not None:
-                entries.append((key, then))
+            entries.append((key, _on_match(by_key[key], at / key, translator, vocabulary, depth)))
     return MatcherMap(looked_at, tuple(entries), kind == "prefix_match_map", on_no_match)
