@@ -130,7 +130,7 @@ def test_ids_do_not_come_twice_on_a_connection() -> None:
     assert [codec.next_id() for _ in range(3)] == [1, 2, 3]
     codec._next_id = 0x7FFFFFFD
     assert codec.next_id() == 0x7FFFFFFE
-    assert codec.reusable
+    assert codec.reusable is BoltClient().reusable
     assert codec.next_id() == 0x7FFFFFFF
     assert not codec.reusable
     assert codec.next_id() == 1
