@@ -30,7 +30,20 @@ def test_a_connection_that_begins_with_a_request_is_bolt(name: str) -> None:
 
 @pytest.mark.parametrize(
     "prefix",
-    [b"GET / HTTP/1.1", b"PRI * HTTP/2.0", b"\x16\x03\x01", b"\xda\xbb\xc2", b"\x00", b"\x03\x01\x00\x01", b"\x01\x00\x00\x02", b"\x01\x01\x01", b"\x01\x01\x00\x03", b"\x02\x03", b"\x02\x01\x03", b"\x02\x01\x01\x00\x02"],
+    [
+        b"GET / HTTP/1.1",
+        b"PRI * HTTP/2.0",
+        b"\x16\x03\x01",
+        b"\xda\xbb\xc2",
+        b"\x00",
+        b"\x03\x01\x00\x01",
+        b"\x01\x00\x00\x02",
+        b"\x01\x01\x01",
+        b"\x01\x01\x00\x03",
+        b"\x02\x03",
+        b"\x02\x01\x03",
+        b"\x02\x01\x01\x00\x02",
+    ],
 )
 def test_other_connections_are_not(prefix: bytes) -> None:
     assert sniff(prefix) is Sniff.NO

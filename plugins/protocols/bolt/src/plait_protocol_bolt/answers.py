@@ -106,8 +106,10 @@ def local_response(request: Request, status: int, body: bytes, details: str) -> 
 
 
 def exception(text: str) -> bytes:
-    """An ``RpcServerException`` with a message; without a cause or a stack, which would be ours."""
-    return b"O" + _int(len(EXCEPTION_CLASS)) + EXCEPTION_CLASS + b"\x91\x0ddetailMessageo\x90" + _string(text)
+    """An ``RpcServerException`` with a message. Its stack is empty, but it has one: by that Node knows an exception."""
+    fields = b"\x92\x0ddetailMessage\x0astackTraceo\x90"
+    stack = b"Vt\x00\x1c[java.lang.StackTraceElementn\x00z"
+    return b"O" + _int(len(EXCEPTION_CLASS)) + EXCEPTION_CLASS + fields + _string(text) + stack
 
 
 def result(text: str) -> bytes:

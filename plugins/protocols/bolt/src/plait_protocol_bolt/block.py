@@ -206,11 +206,11 @@ _templates: dict[int, list[_Template]] = {}
 
 def block_of(source: bytes) -> BoltBlock:
     """The block that these bytes are; raises BlockError where they are none."""
+    if not source:
+        return EMPTY
     block = _known.get(source)
     if block is not None:
         return block
-    if not source:
-        return EMPTY
     templates = _templates.get(len(source))
     if templates is not None:
         for template in templates:

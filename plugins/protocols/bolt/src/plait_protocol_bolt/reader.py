@@ -144,7 +144,7 @@ class FrameReader:
                 self._break(events, f"protocol {protocol} is not Bolt's", "bolt.unknown_protocol")
                 return events
             if type_at >= end:
-                self._need = 24
+                self._need = protocol + 1
                 break
             type = data[type_at]
             if type > ONEWAY_TYPE:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from plait.api import Block
+from plait.api import UNGROWN, Block
 from plait.api.headers import Field, decode
 from plait_protocol_dubbo.form import Attachments, BrokenBody, Form
 from plait_protocol_dubbo.forms import FORMS

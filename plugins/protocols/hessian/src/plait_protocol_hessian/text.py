@@ -22,6 +22,8 @@ def text_end(data: bytes, at: int, units: int) -> int:
     Every unit has one byte that is no continuation, and those are counted in runs: what a run of bytes lacks of its
     number of units is looked for behind it.
     """
+    if units and at < len(data) and 0x80 <= data[at] < 0xC0:
+        raise HessianError(f"the string at {at} is no UTF-8")
     here = at
     missing = units
     while missing > 0:
@@ -41,7 +43,9 @@ def text_end(data: bytes, at: int, units: int) -> int:
         while lead > at and 0x80 <= data[lead] < 0xC0:
             lead -= 1
         first = data[lead]
-        here = max(here, lead + (4 if first >= 0xF0 else 3 if first >= 0xE0 else 2 if first >= 0xC0 else 1))
+        if first < 0xC0 or first >= 0xF8:
+            raise HessianError(f"the string at {at} is no UTF-8")
+        here = max(here, lead + (4 if first >= 0xF0 else 3 if first >= 0xE0 else 2))
         if here > size:
             raise Truncated(f"the bytes end in the string at {at}")
     return here

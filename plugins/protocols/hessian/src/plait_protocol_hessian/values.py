@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from reprlib import recursive_repr
+from typing import Any
 
 
 class Long(int):
@@ -28,6 +29,8 @@ class Long(int):
 
     def __repr__(self) -> str:
         return f"Long({int(self)})"
+
+    __str__ = int.__repr__
 
 
 class Date:
@@ -75,7 +78,7 @@ class TypedMap(dict[object, object]):
 
     __slots__ = ("type_name",)
 
-    def __init__(self, type_name: str, items: Mapping[object, object] | Iterable[tuple[object, object]] = ()) -> None:
+    def __init__(self, type_name: str, items: Mapping[Any, object] | Iterable[tuple[object, object]] = ()) -> None:
         super().__init__(items)
         self.type_name = type_name
 
