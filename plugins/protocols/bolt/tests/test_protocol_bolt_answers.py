@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plait_protocol_hessian import Decoder, Dialect, HessianObject
 
 from plait.api import Headers, Request
 from plait_protocol_bolt import BoltFrame, BoltServer, local_response
 from plait_protocol_bolt.answers import STATUSES, code_of, exception, result
+from plait_protocol_hessian import Decoder, Dialect, HessianObject
 
 FRAMES: dict[str, Any] = json.loads((Path(__file__).parent / "frames.json").read_text())
 
