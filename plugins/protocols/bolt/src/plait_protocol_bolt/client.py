@@ -44,6 +44,8 @@ class BoltClient(ClientCodec):
         self.reusable = True
         self.max_streams = _MANY
         self._options: BoltOptions = options or _DEFAULTS
+        self.heartbeat_s = self._options.heartbeat_s
+        self.heartbeat_timeout_s = self._options.heartbeat_timeout_s
         self._layout: int = {0: 0, 1: V1, 2: V2_CRC if self._options.crc else V2}[self._options.version]
         self._outgoing = Outgoing(self._options.max_frame_bytes)
         self._writer = self._outgoing.writer

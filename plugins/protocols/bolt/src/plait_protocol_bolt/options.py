@@ -17,6 +17,11 @@ def _positive(instance: object, attribute: attrs.Attribute[int], value: int) -> 
         raise ValueError(f"{attribute.name} is {value}, expected a positive number")
 
 
+def _not_negative(instance: object, attribute: attrs.Attribute[float], value: float) -> None:
+    if not value >= 0:
+        raise ValueError(f"{attribute.name} is {value}, expected seconds, or 0 for none")
+
+
 @attrs.frozen
 class BoltOptions:
     """What a listener's or a cluster's Bolt may do.
@@ -26,6 +31,9 @@ class BoltOptions:
     with ``version`` 1 or 2 gets every request in that version (``crc`` adds checksums to what is turned into v2); the
     caller is always answered in its own. ``enable_bolt_goaway`` (MOSN's word) lets a listener that drains say so to
     callers: released sofa-bolt closes the connection on a command that it does not know, so it is off.
+
+    A cluster's connection that has been silent for ``heartbeat_s`` seconds is sent a heartbeat, and closed when it
+    stays silent for ``heartbeat_timeout_s`` after that; 0 sends none. sofa-bolt's clients ask after 15 seconds, too.
     """
 
     max_frame_bytes: int = attrs.field(default=64 << 20, validator=_positive)
@@ -33,6 +41,8 @@ class BoltOptions:
     version: int = attrs.field(default=0, validator=_known_version)
     crc: bool = False
     enable_bolt_goaway: bool = False
+    heartbeat_s: float = attrs.field(default=15.0, validator=_not_negative)
+    heartbeat_timeout_s: float = attrs.field(default=15.0, validator=_not_negative)
 
 
 _KINDS = tuple(bytes((type, 0, command)) for type in (1, 2) for command in (0, 1, 100))
