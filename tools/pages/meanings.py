@@ -19,6 +19,8 @@ _CLUSTER = {
     "upstream_cx_destroy_local": "connections that we closed",
     "upstream_cx_destroy_remote": "connections that the upstream closed",
     "upstream_cx_destroy_with_active_rq": "connections that closed with a request under way",
+    "upstream_cx_heartbeat_timeout": "connections closed because the upstream left a heartbeat unanswered",
+    "upstream_rx_unmatched_response": "responses that no request waits for any more, such as those after a timeout",
     "upstream_cx_idle_timeout": "connections closed because nothing used them for `idle_timeout`",
     "upstream_cx_max_requests": "connections closed after `max_requests_per_connection`",
     "upstream_cx_none_healthy": "requests and connections for which there was no host",

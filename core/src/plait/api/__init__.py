@@ -66,7 +66,7 @@ from plait.api.extension import (
     StatsSinkType,
     UdpFilterType,
 )
-from plait.api.headers import Block, Headers
+from plait.api.headers import Block, Extra, Headers
 from plait.api.message import (
     Data,
     Event,
@@ -117,6 +117,7 @@ __all__ = [
     "Endpoints",
     "Event",
     "Extension",
+    "Extra",
     "Fault",
     "FilterChain",
     "FilterChainMatch",

@@ -110,18 +110,19 @@ class RouteTable:
         self.configuration = configuration
         hosts = [(host.domains, Host(host, configuration, options)) for host in configuration.virtual_hosts]
         try:
-            self._domains = Domains(
-                hosts, ignore_port=configuration.ignore_port_in_host, any_case=configuration.any_case
-            )
+            domains = Domains(hosts, ignore_port=configuration.ignore_port_in_host, any_case=configuration.any_case)
         except ConfigError as error:
             what = f"route configuration {configuration.name!r}: {error.what}"
             raise ConfigError(what, expected=error.expected, hint=error.hint) from error
-
+        self.only = domains.only
+        """The virtual host of every request, where there is no other."""
+        self.find: Callable[[bytes], Host | None] = domains.find
+        """The virtual host of an authority."""
         plans = [route.plan for _, host in hosts for route in host.planned]
         self.answers = any(plan.response_operations or plan.shares for plan in plans)
         """Whether any route does something to responses."""
 
     def match(self, request: Request) -> PlannedRoute | None:
         """The route of ``request``, or None."""
-        host = self._domains.only or self._domains.find(request.raw_authority)
+        host = self.only or self.find(request.raw_authority)
         return None if host is None else host.find(request)
