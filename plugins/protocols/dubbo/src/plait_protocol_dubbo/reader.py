@@ -18,7 +18,7 @@ class Reader:
 
     def __init__(self, options: DubboOptions) -> None:
         self.longest = options.max_frame_bytes
-        self.whole_to = max(options.max_buffered_bytes, FRONT_BYTES)
+        self.whole_to = min(max(options.max_buffered_bytes, FRONT_BYTES), options.max_frame_bytes)
         self._gathered = bytearray()
         self._missing = 0
         self.id = 0
