@@ -25,16 +25,6 @@ class Reader:
         self.left = 0
         self.dropped = False
 
-    @property
-    def partial(self) -> bool:
-        """Whether a frame is begun and not whole."""
-        return bool(self._gathered) or self.left > 0
-
-    @property
-    def gathering(self) -> bool:
-        """Whether bytes are kept until there are more."""
-        return bool(self._gathered)
-
     def keep(self, data: bytes, at: int) -> RemoteProtocolError | None:
         """Keep the beginning of a frame; an error when it will be none."""
         self._gathered += data[at:] if at else data
@@ -59,11 +49,6 @@ class Reader:
         """Nothing more is read."""
         self._gathered = bytearray()
         self.left = 0
-
-    def drop(self, length: int) -> None:
-        """Read over the next ``length`` bytes."""
-        self.left = length
-        self.dropped = True
 
     def _look(self) -> RemoteProtocolError | None:
         """Find out how many bytes are enough."""
