@@ -16,7 +16,7 @@ from plait.plugins import Catalogue
 from plait.xds import load_bootstrap
 from tests.integration.framed import frame, read_frame
 from tests.integration.framed_rpc import by_service, configuration, installed, to, typed, when
-from tests.integration.harness import Json, Mesh, Peer, Upstream, cluster, live
+from tests.integration.harness import Json, Mesh, Peer, Upstream, cluster, live, until
 
 
 @pytest.fixture
@@ -198,6 +198,38 @@ async def test_retries_and_time_outs_are_the_route_s(catalogue: Catalogue) -> No
         assert mesh.counter("cluster.one.upstream_rq_retry") == 1
         assert await mesh.call("b/m") == b"504 response_timeout"
         assert mesh.log.flags[-1] == "UT"
+
+
+@live
+async def test_mirrors_get_a_copy_and_nobody_waits_for_their_answer(catalogue: Catalogue) -> None:
+    mirrored = typed(
+        "envoy.config.route.v3.RouteAction",
+        cluster="one",
+        request_mirror_policies=[{"cluster": "two"}, {"cluster": "three", "runtime_fraction": {"default_value": {}}}],
+    )
+    seen: list[bytes] = []
+
+    async def noting(peer: Peer, number: int) -> None:
+        while True:
+            _, _, payload = await read_frame(peer)
+            seen.append(payload)
+
+    async with (
+        Upstream(saying(b"one")) as one,
+        Upstream(noting) as two,
+        RpcMesh(
+            configuration(
+                {"on_no_match": {"action": mirrored}},
+                [cluster("one", one.port), cluster("two", two.port), cluster("three", 1)],
+            ),
+            catalogue,
+        ) as mesh,
+    ):
+        assert await mesh.call("a/m;user=ann", b"x") == b"200 one a/m;user=ann x"
+        await until(lambda: seen, "the copy")
+        assert seen == [b"a/m;user=ann x"]
+        assert mesh.counter("cluster.three.upstream_rq_total") == 0, "none of a million"
+        await two.stop()
 
 
 @live

@@ -140,7 +140,7 @@ def _filled(message: Any, depth: int, chain: tuple[str, ...] = ()) -> Iterator[N
             if value.message_type is None or value.message_type.full_name.startswith("google.protobuf."):
                 continue
             key = field.message_type.fields_by_name["key"]
-            child = getattr(message, field.name)["a" if key.type == key.TYPE_STRING else 1]
+            child = getattr(message, field.name)["a" if key.cpp_type == key.CPPTYPE_STRING else 1]
         elif field.is_repeated:
             child = getattr(message, field.name).add()
         else:

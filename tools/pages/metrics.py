@@ -66,6 +66,16 @@ static_resources:
           codec_config: {{name: plait.generic_proxy.codecs.bolt}}
           route_config: {{}}
           filters: [{{name: envoy.filters.generic.router}}]
+  - name: dubbo
+    stat_prefix: <address>
+    address: {{socket_address: {{address: 127.0.0.1, port_value: 5}}}}
+    filter_chains:
+    - filters:
+      - name: dubbo
+        typed_config:
+          "@type": {_TYPE}filters.network.dubbo_proxy.v3.DubboProxy
+          stat_prefix: <stat_prefix>
+          route_config: [{{interface: "*"}}]
   - name: tcp
     stat_prefix: <address>
     address: {{socket_address: {{address: 127.0.0.1, port_value: 2}}}}
@@ -95,6 +105,7 @@ _GROUPS = (
     ("listener.", "Listeners", "Of the address that a listener is bound to, or its `stat_prefix`."),
     ("http.", "HTTP", "Of a connection manager, by its `stat_prefix`; `rq_…` and `no_…` are the router's."),
     ("generic_proxy.", "RPC", "Of a `generic_proxy`, by its `stat_prefix`; `rq_…` and `no_…` are the router's."),
+    ("dubbo.", "Dubbo", "Of a `dubbo_proxy`, by its `stat_prefix`; `rq_…` and `no_…` are the router's."),
     ("tcp.", "TCP", "Of a `tcp_proxy`, by its `stat_prefix`."),
     ("udp.", "UDP", "Of a `udp_proxy`, by its `stat_prefix`; that of the upstream's side is below `cluster.`."),
     ("cluster.", "Clusters", "Of an upstream cluster, by its name or its `alt_stat_name`."),

@@ -16,7 +16,7 @@ Told = tuple[object, ...]
 def events(codec: ServerCodec | ClientCodec, pieces: Iterable[bytes], *, eof: bool = False) -> list[Told]:
     """What the codec tells of these reads: heads, then ``("body", id, bytes)`` in one piece, ``("end", id)`` and so on.
 
-    AssertionError when an event follows a fault that the connection does not survive.
+    AssertionError when an event follows a fault of the whole connection.
     """
     told: list[Told] = []
     for piece in pieces:
@@ -62,7 +62,7 @@ def _must_not_raise(make: Callable[[], ServerCodec | ClientCodec], data: bytes, 
 
 def _add(told: list[Told], given: Sequence[Event]) -> None:
     for event in given:
-        if told and told[-1][:2] == ("fault", 0) and not told[-1][4]:  # one that survives is of the stream with id 0
+        if told and told[-1][:2] == ("fault", 0) and not told[-1][-1]:  # 0 is an id in some protocols
             raise AssertionError(f"{event!r} follows a fault of the whole connection")
         if isinstance(event, Message):
             told.append(_head(event))

@@ -56,7 +56,7 @@ class Router(RouterFilter):
 
     def __init__(self, settings: RouterSettings, context: Context) -> None:
         self._quiet = settings.suppress_envoy_headers
-        self._callers_steer = settings.callers_steer
+        self._http = settings.http
         self._configuration = context.route_configuration
         self._cluster = context.cluster
         self._routes = routes = context.routes
@@ -119,7 +119,7 @@ class Router(RouterFilter):
             stream.upstream_cluster = name
             return stream.reply(plan.cluster_not_found_status, details="cluster_not_found", flag="NC")
         options = plan.options
-        if self._callers_steer:
+        if self._http:
             expected = plan.expected_timeout
             known = headers.block.grown.get(expected)  # only blocks that override nothing grow here
             if known is not None and HEADERS.isdisjoint(headers.added) and EXPECTED_TIMEOUT not in headers.added:

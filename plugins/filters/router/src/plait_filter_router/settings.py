@@ -9,12 +9,12 @@ import attrs
 class RouterSettings:
     """``suppress_envoy_headers`` leaves out the ``x-envoy-…`` headers that the router would add.
 
-    ``callers_steer`` lets such headers of a request change its timeouts and retries: HTTP's edge says whose may.
+    Where it is not ``http``, requests keep their headers as they are, and none of them changes timeouts and retries.
     """
 
     suppress_envoy_headers: bool = False
-    callers_steer: bool = True
+    http: bool = True
 
 
-RPC = RouterSettings(suppress_envoy_headers=True, callers_steer=False)
+RPC = RouterSettings(suppress_envoy_headers=True, http=False)
 """Headers of an RPC are its attachments: they belong to the two who call each other."""

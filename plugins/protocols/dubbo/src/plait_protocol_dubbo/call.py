@@ -85,32 +85,46 @@ class LazyBlock(Block):
         """The attachments and their place; None where there are none to be read."""
         if self._raw is None:
             self._load()
+        if self._found is _NOT_SOUGHT:
+            self._find()
         return self._found
 
     def _load(self) -> list[Field]:
-        fields: list[Field] = []
-        self._found = None
         form = self.form
+        self._found = None
+        fields: list[Field] | None = None
         if self.streamed or form is None:
             fields = self._known()
         else:
-            try:
-                self._found = found = self._find(form)
-            except BrokenBody:
-                self.broken = True
-                found = None
-            if found is not None:
-                fields = [(entry.lower, entry.value) for entry in found.entries]
-        self._raw = fields
+            place = self._place(form)
+            if place is not None:
+                self._found = _NOT_SOUGHT
+                fields = form.quick_fields(self.body, *place)
+                if fields is None:
+                    found = self._find()
+                    fields = [] if found is None else [(entry.lower, entry.value) for entry in found.entries]
+        self._raw = fields = fields or []
         self._index = dict(fields[::-1])
         return fields
+
+    def _find(self) -> Attachments | None:
+        form = self.form
+        place = None if form is None else self._place(form)
+        self._found = None
+        if form is not None and place is not None:
+            try:
+                self._found = form.attachments(self.body, *place)
+            except BrokenBody:
+                self.broken = True
+        return self._found
+
+    def _place(self, form: Form) -> tuple[int, int] | None:
+        """Where the values begin that stand before the attachments, and how many there are; None without any."""
+        raise NotImplementedError
 
     def _known(self) -> list[Field]:
         """What is known of the attachments without reading them."""
         return []
-
-    def _find(self, form: Form) -> Attachments | None:
-        raise NotImplementedError
 
     @property
     def attachments(self) -> dict[str, str]:
@@ -181,23 +195,25 @@ class DubboCall(LazyBlock):
         """The arguments, as ``plait_protocol_hessian`` or ``plait_protocol_dubbo.jsonb`` read them."""
         descriptor, at = self._descriptor()
         form = self.form
-        if form is None or self.streamed or not at:
+        count = _count(descriptor)
+        if form is None or self.streamed or not at or count is None:
             return None
         try:
-            return form.values(self.body, at, _count(descriptor))
+            return form.values(self.body, at, count)
         except BrokenBody:
             self.broken = True
             return None
 
     def _descriptor(self) -> tuple[bytes, int]:
         form, start = self.form, self.front.length
-        if form is not None and start:
-            try:
-                descriptor, at = form.string(self.body, start, len(self.body))
-                if at <= len(self.body):
-                    return descriptor, at
-            except (IndexError, ValueError):
-                pass
+        if form is None or not start:
+            return b"", 0
+        try:
+            descriptor, at = form.string(self.body, start, len(self.body))
+            if at <= len(self.body):
+                return descriptor, at
+        except (IndexError, ValueError):
+            pass
         if not self.streamed:
             self.broken = True
         return b"", 0
@@ -207,11 +223,13 @@ class DubboCall(LazyBlock):
         fields = [(b"path", front.path), (b"interface", front.path), (b"version", front.version)]
         return [field for field in fields if field[1]]
 
-    def _find(self, form: Form) -> Attachments | None:
+    def _place(self, form: Form) -> tuple[int, int] | None:
         descriptor, at = self._descriptor()
-        if not at:
-            raise BrokenBody("no descriptor of the parameters")
-        return form.attachments(self.body, at, _count(descriptor))
+        count = _count(descriptor)
+        if at and count is not None:
+            return at, count
+        self.broken = self.front.length > 0
+        return None
 
     def takes_attachments(self) -> bool:
         """Whether the caller understands a response with attachments."""
@@ -266,16 +284,25 @@ class DubboResult(LazyBlock):
             self.broken = True
             return None
 
-    def _find(self, form: Form) -> Attachments | None:
+    def _place(self, form: Form) -> tuple[int, int] | None:
         kind, at = self.kind_and_end()
-        if kind < WITH_ATTACHMENTS:
+        return None if kind < WITH_ATTACHMENTS else (at, 0 if kind == NULL + WITH_ATTACHMENTS else 1)
+
+
+def _count(descriptor: bytes) -> int | None:
+    """How many parameters a descriptor has, None for what is none."""
+    count = _COUNTS.get(descriptor)
+    if count is None:
+        parts = _PARAMETER.findall(descriptor)
+        if sum(map(len, parts)) != len(descriptor):
             return None
-        return form.attachments(self.body, at, 0 if kind == NULL + WITH_ATTACHMENTS else 1)
+        count = len(parts)
+        if len(_COUNTS) < _COUNTS_AT_MOST and len(descriptor) <= _LONGEST_COUNTED:
+            _COUNTS[descriptor] = count
+    return count
 
 
-def _count(descriptor: bytes) -> int:
-    """How many parameters a descriptor has; raises BrokenBody."""
-    parts = _PARAMETER.findall(descriptor)
-    if sum(map(len, parts)) != len(descriptor):
-        raise BrokenBody("no descriptor of parameters")
-    return len(parts)
+_COUNTS: dict[bytes, int] = {}
+_COUNTS_AT_MOST = 1024
+_LONGEST_COUNTED = 512
+_NOT_SOUGHT = Attachments(0, 0, [])

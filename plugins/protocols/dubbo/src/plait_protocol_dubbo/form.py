@@ -9,6 +9,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+from plait.api.headers import Field
+
 ENTRIES_AT_MOST = 1024
 """Attachments of one message."""
 
@@ -81,6 +83,10 @@ class Form(ABC):
     @abstractmethod
     def values(self, body: bytes, at: int, count: int) -> list[object]:
         """Those values."""
+
+    def quick_fields(self, body: bytes, at: int, count: int) -> list[Field] | None:
+        """The fields of ``attachments`` where nothing but short plain strings is among them, else None."""
+        return None
 
     @abstractmethod
     def attachments(self, body: bytes, at: int, count: int) -> Attachments:

@@ -63,15 +63,18 @@ def read_front(serialization: int, data: bytes, at: int, end: int) -> Front:
 
 
 def _behind_short_strings(data: bytes, at: int) -> int:
-    """Step over four strings of Hessian's short forms; where one is of another form, to somewhere."""
-    for _ in range(4):
-        tag = data[at]
-        if tag < 0x20:
-            at += 1 + tag
-        elif 0x30 <= tag < 0x34:
-            at += 2 + ((tag - 0x30) << 8) + data[at + 1]
-        else:
-            return at
+    """Step over four strings of Hessian's short forms; where they are of another form, to somewhere."""
+    try:
+        for _ in range(4):
+            tag = data[at]
+            if tag < 0x20:
+                at += 1 + tag
+            elif 0x30 <= tag < 0x34:
+                at += 2 + ((tag - 0x30) << 8) + data[at + 1]
+            else:
+                break
+    except IndexError:
+        pass  # one is not ASCII, or they are cut short
     return at
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from plait.api.headers import Field
 from plait_protocol_dubbo.form import ENTRIES_AT_MOST, Attachments, BrokenBody, Entry, Form
 from plait_protocol_hessian import Decoder, Encoder, HessianError
 
@@ -56,6 +57,47 @@ class HessianForm(Form):
 
     def attachments(self, body: bytes, at: int, count: int) -> Attachments:
         return _guarded(lambda: self._attachments(_behind(body, at, count)))
+
+    def quick_fields(self, body: bytes, at: int, count: int) -> list[Field] | None:
+        try:
+            for _ in range(count):
+                tag = body[at]
+                at += 1
+                if tag < 0x20:
+                    end = at + tag
+                    if not body[at:end].isascii():
+                        return None
+                    at = end
+                elif 0xC0 <= tag < 0xD0:
+                    at += 1
+                elif not 0x80 <= tag < 0xC0:
+                    return None
+            tail = body[at:]
+            if not tail.isascii() or tail[0] != _MAP:
+                return None
+            at = 1
+            fields: list[Field] = []
+            while (tag := tail[at]) != _END:
+                start = at + 1
+                if tag >= 0x20:
+                    if not 0x30 <= tag < 0x34:
+                        return None
+                    tag = ((tag - 0x30) << 8) + tail[start]
+                    start += 1
+                at = start + tag
+                name = tail[start:at]
+                tag = tail[at]
+                start = at + 1
+                if tag >= 0x20:
+                    if not 0x30 <= tag < 0x34:
+                        return None
+                    tag = ((tag - 0x30) << 8) + tail[start]
+                    start += 1
+                at = start + tag
+                fields.append((name.lower(), tail[start:at]))
+        except IndexError:
+            return None
+        return fields if len(fields) <= ENTRIES_AT_MOST else None
 
     def _attachments(self, decoder: Decoder) -> Attachments:
         data, at = decoder.data, decoder.at
@@ -109,8 +151,10 @@ class HessianForm(Form):
         return self.encode_str(name) + self.encode_str(value)
 
     def encode_exception(self, text: bytes) -> bytes:
-        name, field = self.encode_str(b"java.lang.RuntimeException"), self.encode_str(b"detailMessage")
-        return b"C%b\x91%b\x60%b" % (name, field, self.encode_str(text))
+        # Without its stack trace dubbo-ssl-python would fail to read it.
+        words = (b"java.lang.RuntimeException", b"detailMessage", b"stackTrace", b"[java.lang.StackTraceElement")
+        name, message, trace, trace_type = map(self.encode_str, words)
+        return b"C%b\x92%b%b\x60%b\x70%b" % (name, message, trace, self.encode_str(text), trace_type)
 
     def encode_map(self, entries: Sequence[bytes]) -> bytes:
         return b"H%bZ" % b"".join(entries)

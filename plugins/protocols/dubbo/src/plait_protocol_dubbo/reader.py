@@ -18,22 +18,12 @@ class Reader:
 
     def __init__(self, options: DubboOptions) -> None:
         self.longest = options.max_frame_bytes
-        self.whole_to = max(options.max_buffered_bytes, FRONT_BYTES)
+        self.whole_to = min(max(options.max_buffered_bytes, FRONT_BYTES), options.max_frame_bytes)
         self._gathered = bytearray()
         self._missing = 0
         self.id = 0
         self.left = 0
         self.dropped = False
-
-    @property
-    def partial(self) -> bool:
-        """Whether a frame is begun and not whole."""
-        return bool(self._gathered) or self.left > 0
-
-    @property
-    def gathering(self) -> bool:
-        """Whether bytes are kept until there are more."""
-        return bool(self._gathered)
 
     def keep(self, data: bytes, at: int) -> RemoteProtocolError | None:
         """Keep the beginning of a frame; an error when it will be none."""
@@ -59,11 +49,6 @@ class Reader:
         """Nothing more is read."""
         self._gathered = bytearray()
         self.left = 0
-
-    def drop(self, length: int) -> None:
-        """Read over the next ``length`` bytes."""
-        self.left = length
-        self.dropped = True
 
     def _look(self) -> RemoteProtocolError | None:
         """Find out how many bytes are enough."""

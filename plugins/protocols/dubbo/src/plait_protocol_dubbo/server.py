@@ -43,6 +43,7 @@ from plait_protocol_dubbo.writer import Writer
 _unpack = HEAD.unpack_from
 _pack = HEAD.pack
 _DEFAULTS = DubboOptions()
+_REFUSED_AT_MOST = 1024
 
 
 class DubboServer(ServerCodec):
@@ -148,6 +149,7 @@ class DubboServer(ServerCodec):
         """A frame that is not gathered begins; where in ``data`` what is there of it ends."""
         end = min(at + length, len(data))
         reader = self._reader
+        self._early = False
         piece = b""
         if length > self._longest:
             reader.dropped = True
@@ -203,6 +205,8 @@ class DubboServer(ServerCodec):
 
     def _refuse(self, flag: int, id: int) -> None:
         if flag & TWO_WAY:
+            if len(self._refused) >= _REFUSED_AT_MOST:
+                self._refused.clear()  # of streams that had an answer already; the others are answered in Hessian
             self._refused[id] = flag
 
     def _lost(self, error: RemoteProtocolError) -> Fault:
@@ -253,12 +257,7 @@ class DubboServer(ServerCodec):
 
     def encode_data(self, request: Request, data: bytes, end: bool) -> bytes:
         """A piece of a large response; with its last one comes what waited behind it."""
-        writer = self._writer
-        waits = writer.waits
-        out = writer.piece(request.id, data, end)
-        if waits and len(out) > len(data):
-            self.held = True  # the core feeds us again, and hears that others may go on
-        return out
+        return self._writer.piece(request.id, data, end)
 
     def encode_reset(self, request: Request, reason: str) -> bytes | None:
         """Fill up a response that is begun; answer a request that is not answered; read over the rest of it."""

@@ -42,16 +42,6 @@ class Writer:
         self._limit_bytes = limit_bytes
         self._padding_bytes = padding_bytes
 
-    @property
-    def crowded(self) -> bool:
-        """Whether as much waits as may."""
-        return self._waiting_bytes >= self._limit_bytes
-
-    @property
-    def waits(self) -> bool:
-        """Whether anything waits."""
-        return bool(self._waiting)
-
     def has(self, id: int) -> bool:
         """Whether the frame of a stream is begun and not ended."""
         return id == self.streaming or (id in self._waiting and self._waiting[id].left > 0)
