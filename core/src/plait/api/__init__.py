@@ -66,7 +66,7 @@ from plait.api.extension import (
     StatsSinkType,
     UdpFilterType,
 )
-from plait.api.headers import UNGROWN, Block, Extra, Headers
+from plait.api.headers import UNGROWN, Block, Extra, Field, Headers, decode
 from plait.api.message import (
     Data,
     Event,
@@ -120,6 +120,7 @@ __all__ = [
     "Extension",
     "Extra",
     "Fault",
+    "Field",
     "FilterChain",
     "FilterChainMatch",
     "FilterType",
@@ -196,5 +197,6 @@ __all__ = [
     "VirtualHost",
     "WeightedCluster",
     "Window",
+    "decode",
     "extract_tags",
 ]

@@ -1,4 +1,4 @@
-"""How a cluster is spoken to: envoy.extensions.upstreams.http.v3.HttpProtocolOptions, or the options of an RPC protocol.
+"""How to speak to a cluster: envoy.extensions.upstreams.http.v3.HttpProtocolOptions, or the options of an RPC protocol.
 
 Those are a TypedStruct under the name that generic_proxy has for the protocol's codec.
 """
