@@ -49,7 +49,8 @@ class Block:
 
     ``raw`` is the list of ``(lower-case name, value)`` pairs, ``index`` maps each name to its first value. ``encoded``
     is for codecs to keep what they made of the whole block, each under a key of its own. A codec may have a subclass
-    whose ``raw`` and ``index`` are properties, so that fields nobody asks for are never parsed.
+    whose ``raw``, ``index`` and ``encoded`` are properties, so that fields nobody asks for are never parsed; in its
+    class body ``repeats`` is False and ``grown`` is ``UNGROWN``, and it has a ``without`` of its own.
 
     A codec sets ``repeats`` where the same fields came again. It then pays to look in ``grown`` for the block that
     ``grow`` made of this one and an ``Extra``; such a block names what it was made of in ``base`` and ``extra``.
@@ -91,6 +92,10 @@ class Block:
                 self.grown.clear()
             self.grown[extra] = grown
         return grown
+
+
+UNGROWN: dict[Extra, Block] = {}
+"""What a block has grown to where it never does; nobody writes to it."""
 
 
 class Headers:

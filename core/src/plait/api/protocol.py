@@ -81,7 +81,10 @@ class ServerCodec(ABC):
         return None
 
     def drain(self) -> bytes:
-        """Tell the peer to send no new requests; ``closing`` turns true once those under way are answered."""
+        """Tell the peer to send no new requests, and let ``closing`` turn true once it sends none.
+
+        Where the peer does not say so, leave ``closing`` false: the core waits a moment for what is on its way.
+        """
         self.closing = True
         return b""
 

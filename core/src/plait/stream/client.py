@@ -125,8 +125,11 @@ class ClientConnection(asyncio.Protocol, Timed):
             self.transport.write(frame)
         if self.flow_controlled:
             self._check_window(forward)
-        if end and self.codec.half_closes and self.transport.can_write_eof():
-            self.transport.write_eof()
+        if end:
+            if self.codec.half_closes and self.transport.can_write_eof():
+                self.transport.write_eof()
+            if self.pool.multiplexed:
+                self.pool.widened(self)  # nothing came between the pieces of this one
 
     def _cannot_send(self, forward: Forward, error: LocalProtocolError) -> None:
         _log.error("the request to %s cannot be sent: %s", self.host.name, error)
@@ -247,6 +250,19 @@ class ClientConnection(asyncio.Protocol, Timed):
     def _fault(self, fault: Fault) -> None:
         stats = self.host.cluster.stats
         stats.cx_protocol_error.value += 1
+        stats.protocol_error(fault.error.counter).value += 1
+        if fault.error.survives:
+            hurt = self.streams.pop(fault.id, None)
+            if hurt is not None:
+                self.pool.done(self)
+                hurt.on_failure(
+                    _RESET_TEXT + "protocol error",
+                    "UPE",
+                    "upstream_reset_before_response_started{protocol_error}",
+                    status=502,
+                    failure=str(fault.error),
+                )
+            return
         self.codec.reusable = False
         if not self.streams and self.requests:
             _log.debug("%s broke the protocol on an idle connection: %s", self.host.name, fault.error)

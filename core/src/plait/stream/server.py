@@ -289,13 +289,13 @@ class ServerConnection(asyncio.Protocol, Timed):
         frame = self.codec.drain()
         if frame:
             self.transport.write(frame)
-        if not self.codec.closing:  # the peer says when it has heard; it may have sent something before
+        if not self.codec.closing:  # the peer may have sent something before it heard
             self.proxy.context.call_later(DELAYED_CLOSE_S, self._drained)
         elif not self.streams and not self._feeding:
             self._close()
 
     def _drained(self) -> None:
-        """A peer that never says that it has heard sends nothing more that is to be answered."""
+        """Whatever was on its way is there by now."""
         self.codec.closing = True
         if not self.streams:
             self._close()

@@ -120,6 +120,10 @@ class ClusterStats:
         """Responses with a status that were not passed on, because the request was tried again."""
         return self._stats.counter(f"{self._prefix}retry.upstream_rq_{status}")
 
+    def protocol_error(self, counter: str) -> Counter:
+        """One of the ways in which upstreams break their protocol, by the codec's name for it."""
+        return self._stats.counter(f"{self._prefix}{counter}")
+
     def cx_protocol(self, protocol: str) -> Counter:
         """Connections made with one protocol (``upstream_cx_http1_total``)."""
         return self._stats.counter(f"{self._prefix}upstream_cx_{protocol}_total")

@@ -56,6 +56,7 @@ class Router(RouterFilter):
 
     def __init__(self, settings: RouterSettings, context: Context) -> None:
         self._quiet = settings.suppress_envoy_headers
+        self._http = settings.http
         self._configuration = context.route_configuration
         self._cluster = context.cluster
         self._routes = routes = context.routes
@@ -118,17 +119,18 @@ class Router(RouterFilter):
             stream.upstream_cluster = name
             return stream.reply(plan.cluster_not_found_status, details="cluster_not_found", flag="NC")
         options = plan.options
-        expected = plan.expected_timeout
-        known = headers.block.grown.get(expected)  # only blocks that override nothing grow here
-        if known is not None and HEADERS.isdisjoint(headers.added) and EXPECTED_TIMEOUT not in headers.added:
-            headers.block = known
-        else:
-            if not (HEADERS.isdisjoint(headers.block.index) and HEADERS.isdisjoint(headers.added)):
-                action, retry = overridden(plan.action, plan.retry, headers)
-                options = make_options(action, retry, plan.host)
-                expected = plan.expected(action, retry)
-            if expected is not None and not self._quiet:
-                headers.extend(expected)
+        if self._http:
+            expected = plan.expected_timeout
+            known = headers.block.grown.get(expected)  # only blocks that override nothing grow here
+            if known is not None and HEADERS.isdisjoint(headers.added) and EXPECTED_TIMEOUT not in headers.added:
+                headers.block = known
+            else:
+                if not (HEADERS.isdisjoint(headers.block.index) and HEADERS.isdisjoint(headers.added)):
+                    action, retry = overridden(plan.action, plan.retry, headers)
+                    options = make_options(action, retry, plan.host)
+                    expected = plan.expected(action, retry)
+                if expected is not None and not self._quiet:
+                    headers.extend(expected)
         if not plan.plain:
             for operation in operations:
                 operation(headers, stream)
