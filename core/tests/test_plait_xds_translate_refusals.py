@@ -391,12 +391,12 @@ REFUSED_BY_PLAIT_ALONE: dict[str, tuple[tuple[int, str], str]] = {
         "39:59: transport socket 'envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext' is not supported yet "
         "by plait, expected envoy.transport_sockets.raw_buffer",
     ),
-    "HTTP/2 upstream": (
+    "HTTP/3 upstream": (
         cluster(
             f"typed_extension_protocol_options: {{{HTTP_OPTIONS}: {{'@type': type.googleapis.com/{HTTP_OPTIONS}, "
-            "explicit_http_config: {http2_protocol_options: {}}}}"
+            "explicit_http_config: {http3_protocol_options: {}}}}"
         ),
-        "39:182: protocol 'http2' cannot be used: it is not installed, install the distribution plait-protocol-http2",
+        "39:182: protocol 'http3' cannot be used: no installed plugin registers this ProtocolType, did you mean 'http2'?",
     ),
     "filter of Envoy's": (
         line(

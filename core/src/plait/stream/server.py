@@ -269,12 +269,14 @@ class ServerConnection(asyncio.Protocol, Timed):
 
     def pause_writing(self) -> None:
         self.write_paused = True
+        self.codec.congested = True
         for stream in tuple(self.streams.values()):
             if stream.sink is not None:
                 stream.sink.pause()
 
     def resume_writing(self) -> None:
         self.write_paused = False
+        self.codec.congested = False
         for stream in tuple(self.streams.values()):
             if stream.sink is not None and not stream.response_held:
                 if self.flow_controlled and self.codec.unsent(stream.request.id) > HELD_BYTES:

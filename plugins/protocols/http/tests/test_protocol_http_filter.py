@@ -48,6 +48,8 @@ def unused(*arguments: object) -> Any:
 class Codec:
     """Remembers the options it was made with."""
 
+    flow_controlled = False
+
     def __init__(self, options: Options | None) -> None:
         self.options = options
 
