@@ -96,6 +96,13 @@ UNSUPPORTED = "is not supported yet by plait"
 
 # name: (changed line, what is said of it)
 REFUSED_BY_ENVOY_TOO: dict[str, tuple[tuple[int, str], str]] = {
+    "HTTP/3 upstream": (
+        cluster(
+            f"typed_extension_protocol_options: {{{HTTP_OPTIONS}: {{'@type': type.googleapis.com/{HTTP_OPTIONS}, "
+            "explicit_http_config: {http3_protocol_options: {}}}}"
+        ),
+        "39:182: protocol 'http3' cannot be used: no installed plugin registers this ProtocolType, did you mean 'http2'?",
+    ),
     "unknown cluster": (
         route("route: {cluster: ome}"),
         "18:34: unknown cluster 'ome', expected the name of a cluster, did you mean 'one'",
@@ -390,13 +397,6 @@ REFUSED_BY_PLAIT_ALONE: dict[str, tuple[tuple[int, str], str]] = {
         ),
         "39:59: transport socket 'envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext' is not supported yet "
         "by plait, expected envoy.transport_sockets.raw_buffer",
-    ),
-    "HTTP/3 upstream": (
-        cluster(
-            f"typed_extension_protocol_options: {{{HTTP_OPTIONS}: {{'@type': type.googleapis.com/{HTTP_OPTIONS}, "
-            "explicit_http_config: {http3_protocol_options: {}}}}"
-        ),
-        "39:182: protocol 'http3' cannot be used: no installed plugin registers this ProtocolType, did you mean 'http2'?",
     ),
     "filter of Envoy's": (
         line(
