@@ -47,6 +47,7 @@ from plait.api.extension import (
     AccessLogType,
     AdapterType,
     CommandType,
+    DownstreamTransportSocketType,
     FilterType,
     ListenerFilterType,
     NetworkFilterType,
@@ -54,6 +55,7 @@ from plait.api.extension import (
     StatsFormatType,
     StatsSinkType,
     UdpFilterType,
+    UpstreamTransportSocketType,
 )
 from plait.api.headers import Block, Headers
 from plait.api.message import (
@@ -76,6 +78,7 @@ from plait.api.registry import Instance, Registry, RegistrySink, Service
 from plait.api.stream import CONTINUE, STOP, RouterFilter, Stream, StreamFilter, Verdict
 from plait.api.tags import extract_tags
 from plait.api.telemetry import AccessLog, HistogramSnapshot, Snapshot, StatsSink
+from plait.api.transport import Certificate, DownstreamTransportSocket, Tls, UpstreamTransportSocket
 
 __all__ = [
     "CONTINUE",
@@ -87,6 +90,7 @@ __all__ = [
     "Address",
     "Block",
     "Bootstrap",
+    "Certificate",
     "CheckResult",
     "ClientCodec",
     "Cluster",
@@ -98,6 +102,8 @@ __all__ = [
     "Counter",
     "Data",
     "DirectResponse",
+    "DownstreamTransportSocket",
+    "DownstreamTransportSocketType",
     "Endpoint",
     "Endpoints",
     "Event",
@@ -164,10 +170,13 @@ __all__ = [
     "TerminalFilter",
     "Thresholds",
     "Timer",
+    "Tls",
     "Trailers",
     "UdpFilter",
     "UdpFilterType",
     "UpstreamError",
+    "UpstreamTransportSocket",
+    "UpstreamTransportSocketType",
     "Verdict",
     "VirtualHost",
     "WeightedCluster",
