@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/*/pyproject.toml"))
 PUBLISHED = [ROOT / "core", *PLUGINS, ROOT / "plait-all"]
-KINDS = {"protocols", "filters", "registries", "telemetry", "policies"}
+KINDS = {"protocols", "filters", "transports", "registries", "telemetry", "policies"}
 POSTURES = {
     "robust_to_untrusted_downstream",
     "robust_to_untrusted_downstream_and_upstream",

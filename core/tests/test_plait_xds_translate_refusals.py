@@ -383,13 +383,15 @@ REFUSED_BY_PLAIT_ALONE: dict[str, tuple[tuple[int, str], str]] = {
         cluster("lb_policy: RING_HASH"),
         f"39:16: lb_policy RING_HASH {UNSUPPORTED}, expected one of ROUND_ROBIN, LEAST_REQUEST, RANDOM",
     ),
-    "TLS upstream": (
+    "PROXY protocol upstream": (
         cluster(
-            "transport_socket: {name: envoy.transport_sockets.tls, typed_config: {'@type': "
-            "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext}}"
+            "transport_socket: {name: envoy.transport_sockets.upstream_proxy_protocol, typed_config: {'@type': "
+            "type.googleapis.com/envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport, "
+            "transport_socket: {name: envoy.transport_sockets.raw_buffer}}}"
         ),
-        "39:59: transport socket 'envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext' is not supported yet "
-        "by plait, expected envoy.transport_sockets.raw_buffer",
+        "39:79: extension 'envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport' "
+        "cannot be used: no installed plugin registers this UpstreamTransportSocketType, install the distribution that "
+        "has it (`mesh plugins` lists what there is)",
     ),
     "HTTP/2 upstream": (
         cluster(

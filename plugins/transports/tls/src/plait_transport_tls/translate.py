@@ -17,11 +17,12 @@ from plait_transport_tls.contexts import load_key_pair, load_trust
 from plait_transport_tls.settings import CommonTls, DownstreamTls, KeyPair, SanMatcher, Secret, UpstreamTls, Validation
 from plait_transport_tls.stats import reason_of
 
-_SDS = {
-    "tls_certificate_sds_secret_configs": "tls_certificates",
-    "validation_context_sds_secret_config": "validation_context",
-    "combined_validation_context": "validation_context",
+_ELSEWHERE = {
+    "tls_certificate_sds_secret_configs",
+    "validation_context_sds_secret_config",
+    "combined_validation_context",
 }
+"""Where else certificates may come from; not from here yet."""
 _COMMON = {"tls_params", "tls_certificates", "validation_context", "alpn_protocols"}
 _DOWNSTREAM = {
     "common_tls_context", "require_client_certificate", "require_sni", "disable_stateless_session_resumption",
@@ -100,12 +101,7 @@ def upstream_tls(message: Any, where: Where, translator: Translator) -> Upstream
 
 
 def _common(message: Any, where: Where, translator: Translator, *, verify_by_hash: bool) -> CommonTls:
-    translator.only(message, where, _COMMON | set(_SDS))
-    for field, instead in _SDS.items():
-        listed = message.DESCRIPTOR.fields_by_name[field].is_repeated
-        if getattr(message, field) if listed else message.HasField(field):
-            what = f"field {field!r} is not supported yet by plait"
-            translator.report((where / field).error(what, expected=f"{instead}, from files or inline"))
+    translator.only(message, where, _COMMON)
     pairs = []
     for index, one in enumerate(message.tls_certificates):
         with translator.collect():
@@ -128,7 +124,7 @@ def _common(message: Any, where: Where, translator: Translator, *, verify_by_has
 
 def _has_sds(message: Any) -> bool:
     """Whether something was reported already that would have given what is missing."""
-    return any(field.name in _SDS for field, _ in message.ListFields())
+    return any(field.name in _ELSEWHERE for field, _ in message.ListFields())
 
 
 def _parameters(message: Any, where: Where, translator: Translator) -> tuple[str, str, str]:
@@ -266,7 +262,7 @@ def _typed_sans(messages: Any, where: Where, translator: Translator) -> list[San
     for index, one in enumerate(messages):
         at = where / index
         with translator.collect():
-            translator.only(one, at, {"san_type", "matcher", "oid"})
+            translator.only(one, at, {"san_type", "matcher"})
             kind = enum_name(one, "san_type")
             if kind not in _KINDS:
                 what = f"san_type {kind.upper()} is not supported yet by plait"
