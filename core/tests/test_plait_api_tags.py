@@ -22,6 +22,16 @@ from plait.api.tags import RULES
             "http.downstream_rq_xx",
             {"envoy.response_code_class": "2", "envoy.http_conn_manager_prefix": "in"},
         ),
+        (
+            "listener.127.0.0.1_443.ssl.ciphers.TLS_AES_256_GCM_SHA384",
+            "listener.ssl.ciphers",
+            {"envoy.ssl_cipher": "TLS_AES_256_GCM_SHA384", "envoy.listener_address": "127.0.0.1_443"},
+        ),
+        (
+            "cluster.shop:1.0.ssl.versions.TLSv1.3",
+            "cluster.ssl.versions",
+            {"envoy.ssl_version": "TLSv1.3", "envoy.cluster_name": "shop:1.0"},
+        ),
         ("server.live", "server.live", {}),
         ("", "", {}),
     ],

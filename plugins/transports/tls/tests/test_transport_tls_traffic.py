@@ -252,6 +252,68 @@ async def test_only_callers_whose_certificate_names_them_come_in(files: Files) -
 
 
 @on_every_loop
+async def test_a_revoked_certificate_does_not_come_in(files: Files) -> None:
+    issuer = x509.load_pem_x509_certificate(CA.cert_pem.bytes())
+    signer: Any = serialization.load_pem_private_key(CA.private_key_pem.bytes(), None)
+    now = datetime.datetime.now(datetime.UTC)
+    revoked = x509.load_pem_x509_certificate(CLIENT.cert_chain_pems[0].bytes()).serial_number
+    entry = x509.RevokedCertificateBuilder().serial_number(revoked).revocation_date(now).build()
+    crl = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(issuer.subject)
+        .last_update(now - datetime.timedelta(days=1))
+        .next_update(now + datetime.timedelta(days=1))
+        .add_revoked_certificate(entry)
+        .sign(signer, hashes.SHA256())
+    )
+    listed = trustme.Blob(crl.public_bytes(serialization.Encoding.PEM))
+    validation = (
+        f"validation_context: {{trusted_ca: {files.trust()}, crl: {{filename: {files.of('crl.pem', listed)}}}}}"
+    )
+    chain = downstream(f"tls_certificates: [{files.pair(SERVER, 'server')}], {validation}")
+    async with Server(echo) as server, mesh(listener(chain), cluster(server.port)) as running:
+        with pytest.raises((ConnectionError, ssl.SSLError, asyncio.IncompleteReadError)):
+            await ask(running, client_context(CLIENT), b"hello")
+        assert await ask(running, client_context(issue(CA, service("mesh/shop"))), b"hello") == b"hello"
+        assert running.counter(LISTENER + "ssl.fail_verify_error") == 1
+
+
+@on_every_loop
+async def test_a_session_is_resumed_and_its_certificate_still_checked(files: Files) -> None:
+    validation = f"validation_context: {{trusted_ca: {files.trust()}}}"
+    chain = downstream(
+        f"tls_certificates: [{files.pair(SERVER, 'server')}], {validation}, "
+        "tls_params: {tls_maximum_protocol_version: TLSv1_2}",
+        "require_client_certificate: true",
+    )
+    context = client_context(CLIENT)
+    async with Server(echo) as server, mesh(listener(chain), cluster(server.port)) as running:
+
+        async def talk(session: ssl.SSLSession | None) -> ssl.SSLSession | None:
+            incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+            tls = context.wrap_bio(incoming, outgoing, server_hostname="shop.example", session=session)
+            async with Client(running.address("l")) as client:
+                while True:
+                    try:
+                        tls.do_handshake()
+                        break
+                    except ssl.SSLWantReadError:
+                        client.send(outgoing.read())
+                        incoming.write(await client.reader.read(1 << 16))
+                tls.write(b"hello")
+                client.send(outgoing.read())
+                incoming.write(await client.reader.read(1 << 16))
+                assert tls.read(100) == b"hello"
+                return tls.session
+
+        session = await talk(None)
+        assert running.counter(LISTENER + "ssl.session_reused") == 0
+        await talk(session)
+        assert running.counter(LISTENER + "ssl.session_reused") == 1
+        assert running.counter(LISTENER + "ssl.no_certificate") == 0
+
+
+@on_every_loop
 async def test_garbage_and_hesitation_cost_only_their_own_connection(files: Files) -> None:
     chain = downstream(f"tls_certificates: [{files.pair(SERVER, 'server')}]") + ", transport_socket_connect_timeout: 1s"
     async with Server(echo) as server, mesh(listener(chain), cluster(server.port)) as running:
