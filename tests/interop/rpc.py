@@ -87,7 +87,9 @@ class Client:
                 results.append(answer.get(timeout=ANSWER_S))
             except Empty:
                 state = self.process.poll()
-                raise AssertionError(f"no result of {str(call)[:200]} (exit code {state}): {self._errors.name}") from None
+                raise AssertionError(
+                    f"no result of {str(call)[:200]} (exit code {state}): {self._errors.name}"
+                ) from None
         return results
 
     def stop(self) -> None:
@@ -100,6 +102,8 @@ class Client:
             self.process.kill()
             self.process.wait()
         self._reader.join(5)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
         self._errors.close()
 
 

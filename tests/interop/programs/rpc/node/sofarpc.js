@@ -59,7 +59,12 @@ function client(variant) {
   };
   // Many calls that fail on purpose must not end in calls that are not made.
   dynamic.instance.circuitBreaker.forceClosed = true;
-  const options = { protocol, proto, noDelay: true, connectTimeout: 3000, maxIdleTime: Number(process.env.HEARTBEAT_MS || 30000) };
+  dynamic.instance.faultTolerance.degradeEffective = false;
+  const options = { protocol, proto, noDelay: true, connectTimeout: 3000 };
+  if (process.env.HEARTBEAT_MS) {
+    options.maxIdleTime = Number(process.env.HEARTBEAT_MS);
+    dynamic.instance.metric.bucketSizeInMs = options.maxIdleTime; // how often it looks who was idle
+  }
   return new RpcClient({ logger: quiet, connectionOpts: options, retryFaultInterval: 300 });
 }
 
@@ -105,6 +110,7 @@ if (process.argv[2] === "server") {
     const pb = variant === "protobuf";
     const consumer = clients.get(variant).createConsumer({
       interfaceName: pb ? ECHO + "Pb" : ECHO, serverHost: `bolt://${target}`, targetAppName: "interop", responseTimeout,
+      group: `${target} ${variant}`, // not sent; only the first consumer of a service and group sends heartbeats
     });
     await consumer.ready();
     if (pb) return (await consumer.invoke(method, [{ value: args[0] }], { responseTimeout, codecType: "protobuf" })).value;

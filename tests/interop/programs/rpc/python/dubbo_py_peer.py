@@ -44,7 +44,7 @@ def run_server(port: int) -> None:
     def same(value: Any) -> Any:
         return list(value) if isinstance(value, list) else value
 
-    methods: dict[str, Any] = {name: same for name in ("text", "number", "map", "list")}
+    methods: dict[str, Any] = dict.fromkeys(("text", "number", "map", "list"), same)
     methods |= {"older": older, "fail": fail, "sleep": sleep, "note": NOTED.add, "noted": NOTED.__contains__}
     for name, method in methods.items():
         service.add_method(FACE, name, method)

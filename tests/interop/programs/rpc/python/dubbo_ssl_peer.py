@@ -19,7 +19,8 @@ def main() -> None:
     def call(line: dict[str, Any]) -> Any:
         client = DubboClient("plait.interop.Echo", "", version="1.0", host=line["target"])
         arguments = [
-            Object("plait.interop.Person", each.get("$person")) if isinstance(each, dict) else each for each in line["args"]
+            Object("plait.interop.Person", each.get("$person")) if isinstance(each, dict) else each
+            for each in line["args"]
         ]
         value = client.call(line["method"], arguments, timeout=line["timeout_ms"] / 1000)
         return {"$person": value} if line["method"] == "older" else value

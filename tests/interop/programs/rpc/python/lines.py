@@ -1,4 +1,4 @@
-"""Calls as lines of JSON from standard input, each in a thread of its own; results as lines of JSON in the order they come."""
+"""Calls as lines of JSON from standard input, each in its own thread; results as lines of JSON as they come."""
 
 from __future__ import annotations
 
