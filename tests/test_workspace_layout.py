@@ -10,6 +10,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/*/pyproject.toml"))
+# Distributions that plugins are built on: they register nothing, so they have no entry points and depend on no core.
+LIBRARIES = [ROOT / "plugins/protocols/hessian"]
+REGISTERED = [folder for folder in PLUGINS if folder not in LIBRARIES]
 PUBLISHED = [ROOT / "core", *PLUGINS, ROOT / "plait-all"]
 KINDS = {"protocols", "filters", "registries", "telemetry", "policies"}
 POSTURES = {
@@ -54,6 +57,18 @@ def test_dependencies_have_lower_bounds_only(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("folder", PLUGINS, ids=relative)
+def test_plugin_is_a_typed_package(folder: Path) -> None:
+    package = folder / "src" / import_name(folder)
+    assert (package / "py.typed").is_file()
+    assert (package / "__init__.py").is_file()
+
+
+@pytest.mark.parametrize("folder", LIBRARIES, ids=relative)
+def test_library_registers_nothing(folder: Path) -> None:
+    assert "entry-points" not in load(folder)["project"]
+
+
+@pytest.mark.parametrize("folder", REGISTERED, ids=relative)
 def test_plugin_is_found_through_its_entry_points(folder: Path) -> None:
     project = load(folder)["project"]
     name, groups = import_name(folder), project["entry-points"]
@@ -64,12 +79,12 @@ def test_plugin_is_found_through_its_entry_points(folder: Path) -> None:
     for group in groups.values():
         for target in group.values():
             assert target == name or target.startswith(f"{name}.")
-    assert (folder / "src" / name / "py.typed").is_file()
-    assert (folder / "src" / name / "__init__.py").is_file()
 
 
 def test_no_two_plugins_list_the_same_extension() -> None:
-    listed = Counter(name for folder in PLUGINS for name in load(folder)["project"]["entry-points"]["plait.extensions"])
+    listed = Counter(
+        name for folder in REGISTERED for name in load(folder)["project"]["entry-points"]["plait.extensions"]
+    )
     assert [name for name, times in listed.items() if times > 1] == []
 
 

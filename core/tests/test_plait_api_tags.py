@@ -22,6 +22,21 @@ from plait.api.tags import RULES
             "http.downstream_rq_xx",
             {"envoy.response_code_class": "2", "envoy.http_conn_manager_prefix": "in"},
         ),
+        (
+            "generic_proxy.in.v2.downstream_rq_total",
+            "generic_proxy.downstream_rq_total",
+            {"plait.generic_proxy_prefix": "in.v2"},
+        ),
+        (
+            "generic_proxy.in.downstream_rq_code.18",
+            "generic_proxy.downstream_rq_code",
+            {"envoy.response_code": "18", "plait.generic_proxy_prefix": "in"},
+        ),
+        (
+            "generic_proxy.in.downstream_rq_flag.NR",
+            "generic_proxy.downstream_rq_flag",
+            {"plait.response_flag": "NR", "plait.generic_proxy_prefix": "in"},
+        ),
         ("server.live", "server.live", {}),
         ("", "", {}),
     ],

@@ -13,5 +13,5 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize("path", sorted(ROOT.glob("plugins/*/*/pyproject.toml")), ids=lambda path: path.parent.name)
 def test_every_declared_extension_is_known_with_its_distribution(path: Path) -> None:
     project = tomllib.loads(path.read_text())["project"]
-    declared = project["entry-points"].get("plait.extensions", {})
+    declared = project.get("entry-points", {}).get("plait.extensions", {})
     assert {name: KNOWN.get(name) for name in declared} == dict.fromkeys(declared, project["name"])

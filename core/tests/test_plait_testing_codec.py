@@ -108,3 +108,17 @@ def test_a_body_is_one_piece_however_it_came() -> None:
             return plait.Data(line, line == b"z", 3)
 
     assert events(Bodies(), [b"a\nb\n", b"z\n"]) == [("body", 3, b"abz"), ("end", 3)]
+
+
+def test_events_may_follow_a_fault_that_the_connection_survives() -> None:
+    class Forgiving(Lines):
+        def line(self, line: bytes) -> plait.Event:
+            if line.count(b" ") != 1:
+                return plait.Fault(plait.RemoteProtocolError("expected two words", survives=True))
+            return super().line(line)
+
+        def feed(self, data: bytes) -> Sequence[plait.Event]:
+            *lines, self._rest = (self._rest + data).split(b"\n")
+            return [self.line(line) for line in lines]
+
+    check_codec(Forgiving, b"one\na b\n")

@@ -368,6 +368,8 @@ class _Plane(DataPlane):
 class Mesh:
     """The data plane with one listener. ``async with Mesh(configuration(...), filters) as mesh``."""
 
+    stat_prefix = "http.test"
+
     def __init__(
         self, config: Json, filters: Sequence[StreamFilter] = (), *, log: AccessLog | None = None, watch: bool = True
     ) -> None:
@@ -409,7 +411,7 @@ class Mesh:
             twice = [count for count in self.recorder.ended.values() if count != 1]
             assert not twice, "on_end was called more than once for a stream"
             logged = len(self.log.entries)
-            total = self.counter("http.test.downstream_rq_total")
+            total = self.counter(f"{self.stat_prefix}.downstream_rq_total")
             assert logged == total, f"{total} streams, {logged} of them logged"
 
     async def change(self, config: Json) -> None:

@@ -139,7 +139,8 @@ def _filled(message: Any, depth: int, chain: tuple[str, ...] = ()) -> Iterator[N
             value = field.message_type.fields_by_name["value"]
             if value.message_type is None or value.message_type.full_name.startswith("google.protobuf."):
                 continue
-            child = getattr(message, field.name)["a"]
+            key = field.message_type.fields_by_name["key"]
+            child = getattr(message, field.name)["a" if key.cpp_type == key.CPPTYPE_STRING else 1]
         elif field.is_repeated:
             child = getattr(message, field.name).add()
         else:

@@ -19,6 +19,8 @@ _CLUSTER = {
     "upstream_cx_destroy_local": "connections that we closed",
     "upstream_cx_destroy_remote": "connections that the upstream closed",
     "upstream_cx_destroy_with_active_rq": "connections that closed with a request under way",
+    "upstream_cx_heartbeat_timeout": "connections closed because the upstream left a heartbeat unanswered",
+    "upstream_rx_unmatched_response": "responses that no request waits for any more, such as those after a timeout",
     "upstream_cx_idle_timeout": "connections closed because nothing used them for `idle_timeout`",
     "upstream_cx_max_requests": "connections closed after `max_requests_per_connection`",
     "upstream_cx_none_healthy": "requests and connections for which there was no host",
@@ -90,6 +92,28 @@ _HTTP = {
     "rq_total": "requests that reached the router",
 }
 
+_OF_HTTP_ALONE = ("downstream_rq_http1_total", "fault.")
+
+_RPC = {
+    **{name: meaning for name, meaning in _HTTP.items() if not name.startswith(_OF_HTTP_ALONE)},
+    "downstream_rq_bolt_total": "calls in Bolt; there is one such counter for the protocol that is spoken",
+    "downstream_rq_decoding_error": "breaches of the protocol by callers",
+    "downstream_rq_error": "answers of the classes 4xx and 5xx, in HTTP's terms",
+    "downstream_rq_local": "answers of our own",
+    "downstream_rq_reset": "calls that were reset, by either side",
+}
+
+_DUBBO = {
+    **{name: meaning for name, meaning in _RPC.items() if name != "downstream_rq_bolt_total"},
+    "downstream_rq_dubbo_total": "calls",
+    "request": "calls",
+    "request_active": "calls under way",
+    "request_decoding_error": "breaches of the protocol by callers",
+    "response": "answers",
+    "response_error": "answers of the classes 4xx and 5xx, in HTTP's terms",
+    "response_success": "answers of the class 2xx, in HTTP's terms",
+}
+
 _TCP = {
     "downstream_cx_no_route": "connections without a cluster",
     "downstream_cx_rx_bytes_total": "bytes received",
@@ -119,6 +143,8 @@ _UDP = {
 MEANINGS: Mapping[str, str] = {
     **{f"cluster.<cluster>.{name}": meaning for name, meaning in _CLUSTER.items()},
     **{f"http.<stat_prefix>.{name}": meaning for name, meaning in _HTTP.items()},
+    **{f"generic_proxy.<stat_prefix>.{name}": meaning for name, meaning in _RPC.items()},
+    **{f"dubbo.<stat_prefix>.{name}": meaning for name, meaning in _DUBBO.items()},
     **{f"tcp.<stat_prefix>.{name}": meaning for name, meaning in _TCP.items()},
     **{f"udp.<stat_prefix>.{name}": meaning for name, meaning in _UDP.items()},
     "cluster_manager.active_clusters": "clusters",
@@ -172,6 +198,24 @@ LATER: Mapping[str, tuple[str, str]] = {
     "cluster.<cluster>.udp.sess_rx_errors": ("counter", "ICMP errors"),
     "cluster.<cluster>.udp.sess_tx_datagrams": ("counter", "datagrams to hosts"),
     "cluster.<cluster>.udp.sess_tx_errors": ("counter", "datagrams that were dropped or could not be sent"),
+    "dubbo.<stat_prefix>.<error>": (
+        "counter",
+        "calls that broke the protocol in one way, as the codec names it",
+    ),
+    "dubbo.<stat_prefix>.downstream_rq_code.<code>": (
+        "counter",
+        "answers with this code of the protocol's own",
+    ),
+    "dubbo.<stat_prefix>.downstream_rq_flag.<flag>": ("counter", "calls with this response flag"),
+    "generic_proxy.<stat_prefix>.<error>": (
+        "counter",
+        "calls that broke the protocol in one way, as the codec names it",
+    ),
+    "generic_proxy.<stat_prefix>.downstream_rq_code.<code>": (
+        "counter",
+        "answers with this code of the protocol's own",
+    ),
+    "generic_proxy.<stat_prefix>.downstream_rq_flag.<flag>": ("counter", "calls with this response flag"),
     "http.<stat_prefix>.<error>": ("counter", "requests that broke the protocol in one way, as the codec names it"),
     "http.<stat_prefix>.fault.<caller>.aborts_injected": (
         "counter",

@@ -54,6 +54,28 @@ static_resources:
             typed_config: {{"@type": {_TYPE}filters.http.fault.v3.HTTPFault}}
           - name: router
             typed_config: {{"@type": {_TYPE}filters.http.router.v3.Router}}
+  - name: rpc
+    stat_prefix: <address>
+    address: {{socket_address: {{address: 127.0.0.1, port_value: 4}}}}
+    filter_chains:
+    - filters:
+      - name: rpc
+        typed_config:
+          "@type": {_TYPE}filters.network.generic_proxy.v3.GenericProxy
+          stat_prefix: <stat_prefix>
+          codec_config: {{name: plait.generic_proxy.codecs.bolt}}
+          route_config: {{}}
+          filters: [{{name: envoy.filters.generic.router}}]
+  - name: dubbo
+    stat_prefix: <address>
+    address: {{socket_address: {{address: 127.0.0.1, port_value: 5}}}}
+    filter_chains:
+    - filters:
+      - name: dubbo
+        typed_config:
+          "@type": {_TYPE}filters.network.dubbo_proxy.v3.DubboProxy
+          stat_prefix: <stat_prefix>
+          route_config: [{{interface: "*"}}]
   - name: tcp
     stat_prefix: <address>
     address: {{socket_address: {{address: 127.0.0.1, port_value: 2}}}}
@@ -82,6 +104,8 @@ static_resources:
 _GROUPS = (
     ("listener.", "Listeners", "Of the address that a listener is bound to, or its `stat_prefix`."),
     ("http.", "HTTP", "Of a connection manager, by its `stat_prefix`; `rq_…` and `no_…` are the router's."),
+    ("generic_proxy.", "RPC", "Of a `generic_proxy`, by its `stat_prefix`; `rq_…` and `no_…` are the router's."),
+    ("dubbo.", "Dubbo", "Of a `dubbo_proxy`, by its `stat_prefix`; `rq_…` and `no_…` are the router's."),
     ("tcp.", "TCP", "Of a `tcp_proxy`, by its `stat_prefix`."),
     ("udp.", "UDP", "Of a `udp_proxy`, by its `stat_prefix`; that of the upstream's side is below `cluster.`."),
     ("cluster.", "Clusters", "Of an upstream cluster, by its name or its `alt_stat_name`."),

@@ -6,9 +6,14 @@ API; each class names its message. Objects are immutable, compare by value and p
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
+
+if TYPE_CHECKING:
+    from plait.api.message import Request
 
 
 @attrs.frozen
@@ -179,6 +184,94 @@ class QueryMatcher:
     present: bool = True
 
 
+# matcher trees (xds.type.matcher.v3.Matcher)
+
+
+@attrs.frozen
+class MatchInput:
+    """What of a request is looked at: its ``service``, ``path`` or ``method``, or the ``header`` called ``name``.
+
+    ``service`` is HTTP's host. In an RPC, ``method`` is the method's name and ``path`` the service again.
+    """
+
+    kind: str
+    name: str = ""
+
+
+@attrs.frozen
+class InputMatches:
+    """Whether an input matches; one that is missing does not, whatever is asked."""
+
+    input: MatchInput
+    value: StringMatcher
+
+
+@attrs.frozen
+class AnyOf:
+    """Whether one of the conditions holds."""
+
+    conditions: tuple[Condition, ...]
+
+
+@attrs.frozen
+class AllOf:
+    """Whether all of the conditions hold."""
+
+    conditions: tuple[Condition, ...]
+
+
+@attrs.frozen
+class Not:
+    """Whether the condition does not hold."""
+
+    condition: Condition
+
+
+class CustomCondition(ABC):
+    """A condition that a plugin brings: a frozen attrs class of its own, compiled once for each table."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def compile(self) -> Callable[[Request], bool]:
+        """A call that says whether a request meets the condition; raises ConfigError where it cannot be made."""
+
+
+Condition: TypeAlias = InputMatches | AnyOf | AllOf | Not | CustomCondition
+
+
+@attrs.frozen
+class OnMatch:
+    """What follows: an ``action`` (a ``Route`` where routes are looked for), or the tree that is asked next."""
+
+    action: object = None
+    tree: MatcherTree | None = None
+
+
+@attrs.frozen
+class MatcherList:
+    """The first condition that holds decides, unless the tree behind it finds nothing: then the next ones are asked."""
+
+    entries: tuple[tuple[Condition, OnMatch], ...]
+    on_no_match: OnMatch | None = None
+
+
+@attrs.frozen
+class MatcherMap:
+    """Looks the input up in ``entries``: as it is, or (``prefixes``) the longest of them that it begins with.
+
+    Where the tree behind a prefix finds nothing, the next shorter one is asked.
+    """
+
+    input: MatchInput
+    entries: tuple[tuple[str, OnMatch], ...]
+    prefixes: bool = False
+    on_no_match: OnMatch | None = None
+
+
+MatcherTree: TypeAlias = MatcherList | MatcherMap
+
+
 # routes (envoy.config.route.v3)
 
 
@@ -327,7 +420,7 @@ class Route:
 
 @attrs.frozen
 class VirtualHost:
-    """envoy.config.route.v3.VirtualHost."""
+    """envoy.config.route.v3.VirtualHost. With a ``matcher``, its actions are the routes, and ``routes`` are none."""
 
     name: str
     domains: tuple[str, ...]
@@ -338,17 +431,22 @@ class VirtualHost:
     filter_settings: Mapping[str, object] = attrs.field(factory=dict, hash=False)
     per_request_buffer_limit_bytes: int = 0
     include_request_attempt_count: bool = False
+    matcher: MatcherTree | None = None
 
 
 @attrs.frozen
 class RouteConfiguration:
-    """envoy.config.route.v3.RouteConfiguration."""
+    """envoy.config.route.v3.RouteConfiguration.
+
+    ``any_case`` says that upper and lower case are one in domains, as in HTTP's; services of an RPC are told apart.
+    """
 
     name: str
     virtual_hosts: tuple[VirtualHost, ...] = ()
     headers: HeaderOps = HeaderOps()
     filter_settings: Mapping[str, object] = attrs.field(factory=dict, hash=False)
     ignore_port_in_host: bool = False
+    any_case: bool = True
 
 
 # the whole

@@ -5,7 +5,7 @@ Plugins use the text methods. Codecs and the core use those that take and give b
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 _ENCODED: dict[str, bytes] = {}  # header names that plugins asked for: a small, bounded set in any program
 
@@ -32,7 +32,16 @@ def encode(value: str) -> bytes:
 
 Field = tuple[bytes, bytes]
 
-_WITHOUT_LIMIT = 32  # how many shorter blocks a block remembers
+_DERIVED_LIMIT = 32  # how many shorter, and how many longer blocks a block remembers
+
+
+class Extra:
+    """Fields that many messages are given, such as all from one caller; keep the object, a block knows it again."""
+
+    __slots__ = ("fields",)
+
+    def __init__(self, fields: dict[bytes, bytes]) -> None:
+        self.fields = fields
 
 
 class Block:
@@ -40,15 +49,23 @@ class Block:
 
     ``raw`` is the list of ``(lower-case name, value)`` pairs, ``index`` maps each name to its first value. ``encoded``
     is for codecs to keep what they made of the whole block, each under a key of its own. A codec may have a subclass
-    whose ``raw`` and ``index`` are properties, so that fields nobody asks for are never parsed.
+    whose ``raw``, ``index`` and ``encoded`` are properties, so that fields nobody asks for are never parsed; in its
+    class body ``repeats`` is False and ``grown`` is ``UNGROWN``, and it has a ``without`` of its own.
+
+    A codec sets ``repeats`` where the same fields came again. It then pays to look in ``grown`` for the block that
+    ``grow`` made of this one and an ``Extra``; such a block names what it was made of in ``base`` and ``extra``.
     """
 
-    __slots__ = ("_without", "encoded", "index", "raw")
+    __slots__ = ("_without", "base", "encoded", "extra", "grown", "index", "raw", "repeats")
 
     def __init__(self, raw: list[Field], index: dict[bytes, bytes] | None = None) -> None:
         self.raw = raw
         self.index: dict[bytes, bytes] = dict(raw[::-1]) if index is None else index
         self.encoded: dict[str, bytes] = {}
+        self.repeats = False
+        self.grown: dict[Extra, Block] = {}
+        self.base: Block | None = None
+        self.extra: Extra | None = None
         self._without: dict[bytes, Block] = {}
 
     def without(self, name: bytes) -> Block:
@@ -56,9 +73,29 @@ class Block:
         shorter = self._without.get(name)
         if shorter is None:
             shorter = Block([field for field in self.raw if field[0] != name])
-            if len(self._without) < _WITHOUT_LIMIT:
+            shorter.repeats = self.repeats
+            if len(self._without) < _DERIVED_LIMIT:
                 self._without[name] = shorter
         return shorter
+
+    def grow(self, extra: Extra) -> Block:
+        """The block with the fields of ``extra`` at its end, instead of any of the same names."""
+        grown = self.grown.get(extra)
+        if grown is None:
+            base = self
+            for name in extra.fields:
+                if name in base.index:
+                    base = base.without(name)
+            grown = Block([*base.raw, *extra.fields.items()])
+            grown.repeats, grown.base, grown.extra = self.repeats, base, extra
+            if len(self.grown) >= _DERIVED_LIMIT:
+                self.grown.clear()
+            self.grown[extra] = grown
+        return grown
+
+
+UNGROWN: dict[Extra, Block] = {}
+"""What a block has grown to where it never does; nobody writes to it."""
 
 
 class Headers:
@@ -117,10 +154,17 @@ class Headers:
             self.block = self.block.without(name)
         self.added[name] = value
 
-    def update(self, fields: Mapping[bytes, bytes]) -> None:
-        """``put`` for each of ``fields``, none of which may be in the block."""
+    def extend(self, extra: Extra) -> None:
+        """``put`` for each field of ``extra``."""
         self.changed = True
-        self.added.update(fields)
+        block = self.block
+        if block.repeats and self.added.keys().isdisjoint(extra.fields):
+            self.block = block.grow(extra)
+            return
+        for name in extra.fields:
+            if name in block.index:
+                self.block = block = block.without(name)
+        self.added.update(extra.fields)
 
     def delete(self, name: bytes) -> None:
         """Drop every field called ``name``; nothing happens when there is none."""

@@ -51,6 +51,11 @@ class Message(Event):
     native: object
     protocol: str
 
+    @property
+    def body_size(self) -> int:
+        """Bytes in ``body``; asking leaves a body that its codec has not cut out yet where it is."""
+        return len(self.body)
+
 
 class Request(Message):
     """The request of a stream.

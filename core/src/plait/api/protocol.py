@@ -57,7 +57,10 @@ class ServerCodec(ABC):
 
     @abstractmethod
     def encode_response(self, request: Request, response: Response) -> bytes:
-        """The head, and with it ``response.body``; nothing follows when ``response.end``."""
+        """The head, and with it ``response.body``; nothing follows when ``response.end``.
+
+        A codec that would have to copy a long body may leave both in ``output`` and return nothing.
+        """
 
     def encode_interim(self, request: Request, status: int, headers: Headers) -> bytes:
         """An informational head; empty where the protocol has none."""
@@ -109,6 +112,10 @@ class ClientCodec(ABC):
     """True while only the end of all we write can tell the peer of a request's end: in a tunnel."""
     max_streams: int
     """How many streams the peer allows at once (multiplexed protocols)."""
+    heartbeat_s: float = 0.0
+    """After how long a silence the core sends ``encode_ping``; 0 for never."""
+    heartbeat_timeout_s: float = 0.0
+    """How long the peer may then stay silent before the connection is taken for dead; 0 for as long again."""
 
     def __init__(self) -> None:
         self.output = []
@@ -176,7 +183,8 @@ class ProtocolType:
 
     ``server_codec`` and ``client_codec`` take the protocol's options (an object of ``options``, or None for its
     defaults). ``local_response(request, status, body, details)`` says an error or an early answer in the protocol's own
-    terms; ``status`` is HTTP's. ``sniff(prefix)`` looks at the first bytes of a connection.
+    terms; ``status`` is HTTP's. ``sniff(prefix)`` looks at the first bytes of a connection; ``alpn`` is what the
+    protocol is called where TLS negotiates it (RFC 7301).
     """
 
     name: str
@@ -186,3 +194,4 @@ class ProtocolType:
     pool_mode: PoolMode = PoolMode.ONE_AT_A_TIME
     sniff: Callable[[bytes], Sniff] = _no_sniff
     options: type | None = None
+    alpn: str = ""

@@ -5,8 +5,9 @@ These are Envoy's default tag extraction rules (its ``well_known_names.cc``) for
     cluster.shop.upstream_rq_503    cluster.upstream_rq    envoy.response_code=503, envoy.cluster_name=shop
     tcp.in.downstream_cx_total      tcp.downstream_cx_total    envoy.tcp_prefix=in
 
-One thing is judged otherwise: a dot in the name of a cluster, listener or prefix does not end it, since services are
-called ``name:1.0`` and listeners by their addresses. What follows a name is known: one word, or a group and a word.
+Those called ``plait.…`` are our own. One thing is judged otherwise: a dot in the name of a cluster, listener or prefix
+does not end it, since services are called ``name:1.0`` and listeners by their addresses. What follows a name is known:
+one word, or a group and a word.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ _TAIL = (
 
 RULES = (
     ("envoy.response_code", r"_rq(?P<drop>_(\d{3}))$"),
+    ("envoy.response_code", r"^generic_proxy\..+\.downstream_rq_code(?P<drop>\.(\d+))$"),
+    ("plait.response_flag", r"^generic_proxy\..+\.downstream_rq_flag(?P<drop>\.(\w+))$"),
     ("envoy.response_code_class", r"_rq_(?P<drop>(\d))xx$"),
     ("envoy.fault_downstream_cluster", r"^http\..+\.fault\.(?P<drop>([^.]+)\.)\w+$"),
     ("envoy.rds_route_config", r"^http\..+?\.rds\.(?P<drop>(.+)\.)\w+$"),
@@ -32,6 +35,7 @@ RULES = (
     ("envoy.tcp_prefix", r"^tcp\.(?P<drop>(.+)\.)[^.]+$"),
     ("envoy.udp_prefix", r"^udp\.(?P<drop>(.+)\.)[^.]+$"),
     ("envoy.dubbo_prefix", r"^dubbo\.(?P<drop>(.+?)\.)[^.]+$"),
+    ("plait.generic_proxy_prefix", r"^generic_proxy\.(?P<drop>(.+?)\.)[^.]+$"),
     ("plait.registry", r"^registry\.(?P<drop>(.+)\.)[^.]+$"),
 )
 """A tag, and where it is found: its value is group 2, and the name loses the group ``drop`` around that.

@@ -183,6 +183,7 @@ _CHECKS: Mapping[str, Check] = {
     "client_codec": _is_callable,
     "local_response": _is_callable,
     "sniff": _is_callable,
+    "alpn": _is_text,
     "pool_mode": _is_pool_mode,
     "options": _is_settings,
 }

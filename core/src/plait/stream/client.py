@@ -10,6 +10,8 @@ from plait.api.errors import LocalProtocolError
 from plait.api.headers import Headers
 from plait.api.message import DATA, FAULT, GOAWAY, INTERIM, RESET, RESPONSE, TRAILERS, WINDOW, Fault, GoAway, Request
 from plait.api.protocol import ClientCodec
+from plait.net.wheel import Timed, ticks
+from plait.stream.sink import HELD_BYTES
 from plait.upstream.cluster import Host
 from plait.upstream.connect import closed
 
@@ -22,14 +24,17 @@ _log = logging.getLogger("plait.stream")
 _RESET_TEXT = "upstream connect error or disconnect/reset before headers. reset reason: "
 
 
-class ClientConnection(asyncio.Protocol):
+class ClientConnection(asyncio.Protocol, Timed):
     """A connection of a ``Pool``. ``streams`` maps the ids on this connection to the requests under way."""
 
     transport: asyncio.Transport
 
     def __init__(self, pool: Pool, codec: ClientCodec) -> None:
+        self.slot = None
         self.local = ""
         self.requests = 0
+        self.heard = False  # since somebody last asked
+        self._pinged = False
         self.idle_since = 0.0
         self.draining = False
         self.lost = False
@@ -37,9 +42,11 @@ class ClientConnection(asyncio.Protocol):
         self.pool = pool
         self.host: Host = pool.host
         self.codec = codec
+        self.flow_controlled = codec.flow_controlled
         self.streams: dict[int, Forward] = {}
         self._paused = 0  # streams whose downstream takes no more
         stats = pool.host.cluster.stats
+        self._unmatched = stats.rx_unmatched
         self._rx = stats.cx_rx_bytes
         self._tx = stats.cx_tx_bytes
 
@@ -48,6 +55,34 @@ class ClientConnection(asyncio.Protocol):
         name = transport.get_extra_info("sockname")
         self.local = f"{name[0]}:{name[1]}" if isinstance(name, tuple) else "unix"
         self._flush()
+        if self.codec.heartbeat_s:
+            self.pool.wheel.add(self, ticks(self.codec.heartbeat_s))
+
+    # heartbeats
+
+    def expire(self) -> None:
+        """Look whether the peer is alive: after a silence ask it, and close when it does not answer that."""
+        codec = self.codec
+        if self.lost or self.transport.is_closing():
+            return
+        wait_s = codec.heartbeat_s
+        if self.heard or self._paused:  # what we do not read, we cannot hear
+            self._pinged = False
+        elif self._pinged:
+            self.host.cluster.stats.cx_heartbeat_timeout.value += 1
+            _log.info("%s is silent, also when asked: its connection is closed", self.host.name)
+            codec.reusable = False
+            self.transport.abort()
+            return
+        else:
+            self._pinged = True
+            wait_s = codec.heartbeat_timeout_s or wait_s
+            frame = codec.encode_ping()
+            if frame:
+                self.transport.write(frame)
+            self._flush()
+        self.heard = False
+        self.pool.wheel.add(self, ticks(wait_s))
 
     # requests
 
@@ -66,7 +101,17 @@ class ClientConnection(asyncio.Protocol):
         self.requests += 1
         self._tx.value += len(frame)
         self.transport.write(frame)
+        if self.flow_controlled:
+            self._check_window(forward)
         return True
+
+    def full(self, forward: Forward) -> bool:
+        """Whether no more of the request should come for now."""
+        return self.write_paused or (self.flow_controlled and self.codec.unsent(forward.id) > HELD_BYTES)
+
+    def _check_window(self, forward: Forward) -> None:
+        if not forward.request_ended and self.codec.unsent(forward.id) > HELD_BYTES:
+            forward.upstream_slow(True)
 
     def send_data(self, forward: Forward, data: bytes, end: bool) -> None:
         """A piece of a request's body."""
@@ -78,8 +123,13 @@ class ClientConnection(asyncio.Protocol):
         if frame:
             self._tx.value += len(frame)
             self.transport.write(frame)
-        if end and self.codec.half_closes and self.transport.can_write_eof():
-            self.transport.write_eof()
+        if self.flow_controlled:
+            self._check_window(forward)
+        if end:
+            if self.codec.half_closes and self.transport.can_write_eof():
+                self.transport.write_eof()
+            if self.pool.multiplexed:
+                self.pool.widened(self)  # nothing came between the pieces of this one
 
     def _cannot_send(self, forward: Forward, error: LocalProtocolError) -> None:
         _log.error("the request to %s cannot be sent: %s", self.host.name, error)
@@ -119,6 +169,7 @@ class ClientConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._rx.value += len(data)
+        self.heard = True
         streams = self.streams
         for event in self.codec.feed(data):
             kind = event.kind
@@ -128,6 +179,8 @@ class ClientConnection(asyncio.Protocol):
                     if event.end:  # type: ignore[attr-defined]  # the kind says that it is a Response
                         self._complete(event.id, forward)
                     forward.on_response(event)  # type: ignore[arg-type]
+                else:
+                    self._unmatched.value += 1
             elif kind == DATA:
                 forward = streams.get(event.id)
                 if forward is not None:
@@ -169,7 +222,12 @@ class ClientConnection(asyncio.Protocol):
         elif kind == GOAWAY:
             self._going(event)
         elif kind == WINDOW:
-            self.pool.widened(self)
+            forward = self.streams.get(event.id)
+            if forward is not None:
+                if not self.full(forward):
+                    forward.upstream_slow(False)
+            elif not event.id:
+                self.pool.widened(self)
         elif kind == FAULT:
             self._fault(cast("Fault", event))
 
@@ -192,6 +250,19 @@ class ClientConnection(asyncio.Protocol):
     def _fault(self, fault: Fault) -> None:
         stats = self.host.cluster.stats
         stats.cx_protocol_error.value += 1
+        stats.protocol_error(fault.error.counter).value += 1
+        if fault.error.survives:
+            hurt = self.streams.pop(fault.id, None)
+            if hurt is not None:
+                self.pool.done(self)
+                hurt.on_failure(
+                    _RESET_TEXT + "protocol error",
+                    "UPE",
+                    "upstream_reset_before_response_started{protocol_error}",
+                    status=502,
+                    failure=str(fault.error),
+                )
+            return
         self.codec.reusable = False
         if not self.streams and self.requests:
             _log.debug("%s broke the protocol on an idle connection: %s", self.host.name, fault.error)
@@ -223,6 +294,7 @@ class ClientConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
+        self.pool.wheel.remove(self)
         self.codec.reusable = False
         stats = self.host.cluster.stats
         closed(self.host)
@@ -248,17 +320,24 @@ class ClientConnection(asyncio.Protocol):
                 self.transport.close()
             self.pool.lost(self)
 
-    # back-pressure: a connection that several streams share is paused while any of their readers is slow
+    # back-pressure: without windows of their own, all streams of a connection pause while any of their readers is slow
 
     def pause_stream(self, forward: Forward) -> None:
         """The caller behind ``forward`` takes no more for now."""
+        if self.flow_controlled:
+            self.codec.pause(forward.id)
+            return
         self._paused += 1
         if self._paused == 1 and not self.lost:
             self.transport.pause_reading()
 
     def resume_stream(self, forward: Forward) -> None:
         """The caller behind ``forward`` takes data again."""
-        if self._paused:
+        if self.flow_controlled:
+            if not self.lost:
+                self.codec.resume(forward.id)
+                self._flush()
+        elif self._paused:
             self._paused -= 1
             if not self._paused and not self.lost:
                 self.transport.resume_reading()
@@ -271,7 +350,8 @@ class ClientConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self.write_paused = False
         for forward in tuple(self.streams.values()):
-            forward.upstream_slow(False)
+            if not self.full(forward):
+                forward.upstream_slow(False)
 
     def _flush(self) -> None:
         output = self.codec.output

@@ -28,7 +28,7 @@ from plait.stream.bodies import (
     tell_request,
     tell_response,
 )
-from plait.stream.sink import Sink
+from plait.stream.sink import HELD_BYTES, Sink
 from plait.stream.waiting import FilterFailure, Waiting, ask, discard
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class ServerStream(Stream):
         "_routed",
         "begun",
         "chain",
+        "ending",
         "finished",
         "owner",
         "replied",
@@ -93,6 +94,7 @@ class ServerStream(Stream):
         self._route: Route | None = None
         self._next = 0  # the request filter that ``resume`` goes on with; 0 unless one stopped, or _RESUMED
         self.begun = False  # the response's head is written and more will follow
+        self.ending = False  # all of the response is with the codec, and the peer's window keeps some of it there
         self.waiting: Waiting | None = None  # made when a filter waits
 
     # what filters call
@@ -368,13 +370,19 @@ class ServerStream(Stream):
         except LocalProtocolError as error:
             self._cannot_send(error)
             return
-        self.bytes_sent += len(response.body)
+        self.bytes_sent += response.body_size
         if frame:
             owner.transport.write(frame)
+        elif owner.codec.output:  # a head, and behind it a long body that was not copied for it
+            owner.transport.writelines(owner.codec.output)
+            owner.codec.output = []  # not cleared: the transport may hold on to the list
         if response.end:
-            self._finish()
+            if not (owner.flow_controlled and self._held_back(True)):
+                self._finish()
         else:
             self.begun = True
+            if owner.flow_controlled:
+                self._held_back(False)
             if not self.request_done and owner.codec.held:
                 owner.release()  # an upgrade is accepted: what was sent early belongs to the tunnel
 
@@ -414,7 +422,7 @@ class ServerStream(Stream):
             return
         if frame:
             owner.transport.write(frame)
-        if end:
+        if not (owner.flow_controlled and self._held_back(end)) and end:
             self._finish()
 
     def send_trailers(self, trailers: Headers) -> None:
@@ -439,7 +447,33 @@ class ServerStream(Stream):
             return
         if frame:
             self.owner.transport.write(frame)
-        self._finish()
+        if not (self.owner.flow_controlled and self._held_back(True)):
+            self._finish()
+
+    def _held_back(self, end: bool) -> bool:
+        """Whether the peer's window keeps the ``end`` of the response back; where it keeps much, upstream is to wait.
+
+        The stream is then over when ``window_opened`` says that all is out, or when nothing passes for too long.
+        """
+        unsent = self.owner.codec.unsent(self.request.id)
+        if not unsent:
+            return False
+        if end:
+            self.begun = self.ending = True
+        elif unsent > HELD_BYTES and self.sink is not None:
+            self.sink.pause()
+        return end
+
+    def window_opened(self) -> None:
+        """The peer's window let out some of what it had kept."""
+        self.touched = _now()
+        unsent = self.owner.codec.unsent(self.request.id)
+        sink = self.sink
+        if self.ending:
+            if not unsent:
+                self._finish()
+        elif sink is not None and unsent <= HELD_BYTES and not self.owner.write_paused and not self.response_held:
+            sink.resume()
 
     def send_interim(self, status: int, headers: Headers) -> None:
         """An informational head came from upstream."""

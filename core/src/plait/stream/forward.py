@@ -9,6 +9,7 @@ buffer limit.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from plait.api.config import RetryPolicy
@@ -17,6 +18,7 @@ from plait.api.message import Request, Response
 from plait.api.stream import STOP, Stream, Verdict
 from plait.net.wheel import Timed, ticks
 from plait.stream.exchange import ServerStream
+from plait.stream.mirror import Mirror, chosen
 from plait.stream.pool import Pool, pool_of
 from plait.stream.retries import RetryRule, Tries
 from plait.stream.sink import Sink
@@ -39,7 +41,9 @@ class ForwardOptions:
         auto_host_rewrite: bool = False,
         buffer_limit_bytes: int = 1 << 20,
         attempt_header: bool = False,
+        mirrors: Sequence[tuple[str, int]] = (),
     ) -> None:
+        """``mirrors`` are clusters that get a copy of some of the requests, each with its share in millionths."""
         self.timeout_s = timeout_s
         self.timeout_ticks = ticks(timeout_s) if timeout_s else 0
         self.idle_timeout_s = idle_timeout_s
@@ -47,14 +51,32 @@ class ForwardOptions:
         self.auto_host_rewrite = auto_host_rewrite
         self.buffer_limit_bytes = buffer_limit_bytes
         self.attempt_header = attempt_header
+        self.mirrors = tuple(mirrors)
         # the request depends on the host or the attempt, or is watched by a clock of its own
         self.shapes = auto_host_rewrite or attempt_header or bool(idle_timeout_s)
 
 
 def forward(stream: Stream, cluster: Cluster, options: ForwardOptions) -> Verdict:
     """Send the stream's request to ``cluster`` and its response back; returns STOP."""
-    Forward(stream, cluster, options).start()  # type: ignore[arg-type]  # every stream with a router is one
+    made = Forward(stream, cluster, options)  # type: ignore[arg-type]  # every stream with a router is one
+    if options.mirrors:
+        _mirror(made)
+    made.start()
     return STOP
+
+
+def _mirror(forward: Forward) -> None:
+    """Send copies of the request to the clusters that the route names for that, where they exist."""
+    stream, options = forward.stream, forward.options
+    context = stream.owner.proxy.context
+    for name, fraction in options.mirrors:
+        cluster = context.cluster(name)
+        if cluster is None or not chosen(fraction):
+            continue
+        mirror = Mirror(stream)
+        if not stream.request_done:
+            forward.mirrors.append(mirror)
+        Forward(mirror, cluster, ForwardOptions(options.timeout_s)).start()  # type: ignore[arg-type]  # as good as one
 
 
 class _Body:
@@ -82,6 +104,7 @@ class Forward(Sink, Timed):
         "connection",
         "host",
         "id",
+        "mirrors",
         "options",
         "pool",
         "request",
@@ -104,6 +127,7 @@ class Forward(Sink, Timed):
         self.sent_at = 0.0
         self.answered = False  # a response has begun downstream
         self.closed = False
+        self.mirrors: list[Mirror] = _NO_MIRRORS if not options.mirrors else []
         self.request_ended = False
         self.waiting = False  # in the pool's queue
         self._paused = False
@@ -126,8 +150,8 @@ class Forward(Sink, Timed):
             self._tries = Tries(options.retry, cluster)
         if self.request.end:
             self.request_ended = True
-            if options.timeout_ticks:
-                stream.owner.proxy.wheel.add(self, options.timeout_ticks)
+            if options.timeout_ticks or self.request.timeout_s:
+                self._start_clock()
         else:
             self._body = _Body(options.retry is not None)
         self._attempt()
@@ -210,12 +234,15 @@ class Forward(Sink, Timed):
         if self.request_ended and self.request.oneway:
             self._sent(connection)
             return
-        if not connection.write_paused:
+        if not connection.full(self):
             self.stream.owner.resume_reading(self.stream)
 
     def send_data(self, data: bytes, end: bool) -> None:
         if end:
             self._body_ended()
+        for mirror in self.mirrors:
+            if mirror.sink is not None:
+                mirror.sink.send_data(data, end)
         connection, body = self.connection, self._body
         if body is not None and (body.kept or connection is None):
             body.pieces.append(data)
@@ -233,6 +260,9 @@ class Forward(Sink, Timed):
 
     def send_trailers(self, trailers: Headers) -> None:
         self._body_ended()
+        for mirror in self.mirrors:
+            if mirror.sink is not None:
+                mirror.sink.send_trailers(trailers)
         if self._body is not None:
             self._body.trailers = trailers
         if self.connection is not None:
@@ -250,8 +280,17 @@ class Forward(Sink, Timed):
 
     def _body_ended(self) -> None:
         self.request_ended = True
-        if self.options.timeout_ticks and not self.closed and not self.answered:
-            self.stream.owner.proxy.wheel.add(self, self.options.timeout_ticks)
+        if not self.closed and not self.answered:
+            self._start_clock()
+
+    def _start_clock(self) -> None:
+        """The route's timeout, or the caller's own where that is shorter."""
+        limit, wanted_s = self.options.timeout_ticks, self.request.timeout_s
+        if wanted_s:
+            wanted = ticks(wanted_s)
+            limit = min(limit, wanted) if limit else wanted
+        if limit:
+            self.stream.owner.proxy.wheel.add(self, limit)
 
     # the way back
 
@@ -413,6 +452,9 @@ class Forward(Sink, Timed):
     def _close(self, complete: bool) -> None:
         """Everything is said, or nothing will be: give back what the request holds."""
         self.closed = True
+        if self.mirrors and not self.request_ended:
+            for mirror in self.mirrors:
+                mirror.give_up()  # the rest of the request will not come
         stream, cluster, connection = self.stream, self.cluster, self.connection
         if connection is None:
             if self.waiting and self.pool is not None:
@@ -454,7 +496,7 @@ class Forward(Sink, Timed):
     def full(self) -> bool:
         connection = self.connection
         if connection is not None:
-            return connection.write_paused
+            return connection.full(self)
         return self._body is not None and self._body.size > self.options.buffer_limit_bytes
 
     def upstream_slow(self, slow: bool) -> None:
@@ -466,5 +508,6 @@ class Forward(Sink, Timed):
             owner.pause_reading(self.stream)
 
 
+_NO_MIRRORS: list[Mirror] = []
 _OVERLOADED = {"x-envoy-overloaded": "true"}
 _OVERFLOW = "upstream connect error or disconnect/reset before headers. reset reason: overflow"

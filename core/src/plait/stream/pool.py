@@ -185,6 +185,9 @@ class Pool(ConnectionPool, Timed):
                 connection.close(local=True)
         elif self._waiting:
             self._serve(connection)
+        elif self.slot is not None and not self.multiplexed:  # the common case of _rest
+            connection.idle_since = 0.0
+            self._idle.append(connection)
         elif not connection.streams:
             self._rest(connection)
 

@@ -160,6 +160,10 @@ class StreamProxy(TerminalFilter):
     def protocol(self, connection: Connection) -> asyncio.Protocol:
         if len(self.protocols) == 1:
             return self.serve(connection, self.protocols[0])
+        if connection.alpn:
+            for protocol in self.protocols:
+                if protocol.alpn == connection.alpn:  # agreed on in the TLS handshake
+                    return self.serve(connection, protocol)
         return Sniffing(self, connection, self._sniffing)
 
     def serve(self, connection: Connection, protocol: ProtocolType) -> ServerConnection:

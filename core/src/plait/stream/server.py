@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, cast
 from plait.api.connection import Connection
 from plait.api.errors import ProtocolError, RemoteProtocolError
 from plait.api.headers import Headers
-from plait.api.message import DATA, FAULT, REQUEST, RESET, TRAILERS, Fault, Request, Reset
+from plait.api.message import DATA, FAULT, REQUEST, RESET, TRAILERS, WINDOW, Fault, Request, Reset
 from plait.api.protocol import PoolMode, ProtocolType, ServerCodec
 from plait.net.wheel import Timed
 from plait.stream.exchange import ServerStream
+from plait.stream.sink import HELD_BYTES
 
 if TYPE_CHECKING:
     from plait.stream.proxy import StreamProxy
@@ -38,6 +39,7 @@ class ServerConnection(asyncio.Protocol, Timed):
         self.connection = connection
         self.protocol = protocol
         self.codec = codec
+        self.flow_controlled = codec.flow_controlled
         self.streams: dict[int, ServerStream] = {}
         self.last_active = connection.started
         self.write_paused = False  # downstream is slower than what we write
@@ -89,8 +91,7 @@ class ServerConnection(asyncio.Protocol, Timed):
             elif data and not streams and not self._partial_since and not self._broken:
                 self._partial_since = _now()
             if codec.output:
-                self.transport.write(b"".join(codec.output))
-                codec.output.clear()
+                self._flush()
             if not codec.held:
                 break
             if streams or self._lost:
@@ -123,6 +124,10 @@ class ServerConnection(asyncio.Protocol, Timed):
             stream = self.streams.get(event.id)
             if stream is not None:
                 stream.receive_trailers(event.headers)
+        elif kind == WINDOW:
+            stream = self.streams.get(event.id)
+            if stream is not None:
+                stream.window_opened()
         elif kind == RESET:
             stream = self.streams.get(event.id)
             if stream is not None:
@@ -234,6 +239,9 @@ class ServerConnection(asyncio.Protocol, Timed):
             if stream.finished:
                 return
             self._full.add(stream)
+            if self.flow_controlled:  # the others of this connection go on
+                self.codec.pause(stream.request.id)
+                return
         if not self._paused and not self._lost and not self.transport.is_closing():
             self._paused = True
             self.proxy.stats.flow_paused.value += 1
@@ -243,6 +251,13 @@ class ServerConnection(asyncio.Protocol, Timed):
         """Read again, now that ``stream`` can; unless another cannot, or the codec still holds what was read."""
         if stream is not None:
             if stream.waiting is not None and stream.waiting.full():
+                return
+            if self.flow_controlled:
+                if stream in self._full:
+                    self._full.discard(stream)
+                    if not self._lost and not stream.finished:
+                        self.codec.resume(stream.request.id)
+                        self._flush()
                 return
             self._full.discard(stream)
         if self._paused and not self._full and not self._lost and not (self.codec.held and self.streams):
@@ -262,6 +277,8 @@ class ServerConnection(asyncio.Protocol, Timed):
         self.write_paused = False
         for stream in tuple(self.streams.values()):
             if stream.sink is not None and not stream.response_held:
+                if self.flow_controlled and self.codec.unsent(stream.request.id) > HELD_BYTES:
+                    continue
                 stream.sink.resume()
 
     def drain(self) -> None:
@@ -272,8 +289,22 @@ class ServerConnection(asyncio.Protocol, Timed):
         frame = self.codec.drain()
         if frame:
             self.transport.write(frame)
-        if not self.streams and not self._feeding:
+        if not self.codec.closing:  # the peer says when it has heard; it may have sent something before
+            self.proxy.context.call_later(DELAYED_CLOSE_S, self._drained)
+        elif not self.streams and not self._feeding:
             self._close()
+
+    def _drained(self) -> None:
+        """A peer that never says that it has heard sends nothing more that is to be answered."""
+        self.codec.closing = True
+        if not self.streams:
+            self._close()
+
+    def _flush(self) -> None:
+        output = self.codec.output
+        if output:
+            self.transport.write(b"".join(output))
+            output.clear()
 
     def abort(self) -> None:
         """Close at once: a stream could not be ended any other way."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from plait.api.headers import Headers
 
+HELD_BYTES = 64 * 1024  # what a stream may have waiting for its peer's window before the other side is paused
+
 
 class Sink:
     """Where a request goes. A stream has one from when the router took it until the response has all come."""

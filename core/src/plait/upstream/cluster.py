@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from plait.api.config import Address, Endpoint
 from plait.api.config import Cluster as ClusterConfig
 from plait.api.context import Counter, Stats
-from plait.upstream.balancer import Balancer, make_balancer
+from plait.upstream.balancer import make_balancer
 
 PANIC_THRESHOLD = 0.5  # below this healthy share, health is ignored (Envoy: healthy_panic_threshold)
 
@@ -88,6 +88,8 @@ class ClusterStats:
         self.cx_idle_timeout = counter(prefix + "upstream_cx_idle_timeout")
         self.cx_max_requests = counter(prefix + "upstream_cx_max_requests")
         self.cx_none_healthy = counter(prefix + "upstream_cx_none_healthy")
+        self.cx_heartbeat_timeout = counter(prefix + "upstream_cx_heartbeat_timeout")
+        self.rx_unmatched = counter(prefix + "upstream_rx_unmatched_response")
         self.cx_protocol_error = counter(prefix + "upstream_cx_protocol_error")
         self.cx_rx_bytes = counter(prefix + "upstream_cx_rx_bytes_total")
         self.cx_tx_bytes = counter(prefix + "upstream_cx_tx_bytes_total")
@@ -118,6 +120,10 @@ class ClusterStats:
         """Responses with a status that were not passed on, because the request was tried again."""
         return self._stats.counter(f"{self._prefix}retry.upstream_rq_{status}")
 
+    def protocol_error(self, counter: str) -> Counter:
+        """One of the ways in which upstreams break their protocol, by the codec's name for it."""
+        return self._stats.counter(f"{self._prefix}{counter}")
+
     def cx_protocol(self, protocol: str) -> Counter:
         """Connections made with one protocol (``upstream_cx_http1_total``)."""
         return self._stats.counter(f"{self._prefix}upstream_cx_{protocol}_total")
@@ -143,7 +149,8 @@ class Cluster:
         self.max_connections = thresholds.max_connections
         self.max_retries = thresholds.max_retries
         self.hosts: tuple[Host, ...] = ()
-        self._balancer: Balancer | None = None
+        self.pick: Callable[[], Host | None] = self._none
+        """A host for a request, or None when there is none: the balancer's own method, for it is asked every time."""
 
     def update(self, endpoints: Iterable[tuple[Endpoint, SocketName]]) -> None:
         """Make these the hosts. One that was there with an equal endpoint stays the same object, pools and all."""
@@ -183,15 +190,11 @@ class Cluster:
             first = min(host.endpoint.priority for host in eligible)
             eligible = [host for host in eligible if host.endpoint.priority == first]
         config = self.config
-        self._balancer = make_balancer(config.lb_policy, config.lb_choice_count, eligible) if eligible else None
+        self.pick = make_balancer(config.lb_policy, config.lb_choice_count, eligible).pick if eligible else self._none
 
-    def pick(self) -> Host | None:
-        """A host for a request, or None when there is none."""
-        balancer = self._balancer
-        if balancer is None:
-            self.stats.cx_none_healthy.value += 1
-            return None
-        return balancer.pick()
+    def _none(self) -> Host | None:
+        self.stats.cx_none_healthy.value += 1
+        return None
 
     def pick_other(self, avoid: Collection[Host]) -> Host | None:
         """A host for another try; one of ``avoid`` only when a few draws find no other."""

@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from plait.xds.load import load_bootstrap
     from plait.xds.positions import Position, Positions, Where, did_you_mean
     from plait.xds.translate.address import address
+    from plait.xds.translate.extensions import Settings
     from plait.xds.translate.headers import header_op, header_ops
+    from plait.xds.translate.matcher_tree import Vocabulary, matcher_tree
     from plait.xds.translate.matchers import header_matcher, query_matcher, string_matcher
-    from plait.xds.translate.route_action import retry_policy
+    from plait.xds.translate.route import metadata, route
+    from plait.xds.translate.route_action import back_off, forward, previous_hosts, retry_policy, weighted_clusters
     from plait.xds.translate.values import (
         cidr,
         data_source,
@@ -40,28 +43,37 @@ __all__ = [
     "Positions",
     "ScalarNode",
     "SequenceNode",
+    "Settings",
     "Translator",
+    "Vocabulary",
     "Where",
     "address",
+    "back_off",
     "cidr",
     "data_source",
     "did_you_mean",
     "duration_s",
     "enum_name",
+    "forward",
     "header_matcher",
     "header_op",
     "header_ops",
     "load_bootstrap",
+    "matcher_tree",
+    "metadata",
     "millionths",
     "plain",
+    "previous_hosts",
     "query_matcher",
     "read_file",
     "regex_matcher",
     "retry_policy",
+    "route",
     "runtime_fraction",
     "seconds",
     "string_matcher",
     "substitution",
+    "weighted_clusters",
     "wrapped",
 ]
 
@@ -71,8 +83,11 @@ _MODULES = {
     "positions": ("Position", "Positions", "Where", "did_you_mean"),
     "translate.address": ("address",),
     "translate.headers": ("header_op", "header_ops"),
+    "translate.extensions": ("Settings",),
+    "translate.matcher_tree": ("Vocabulary", "matcher_tree"),
     "translate.matchers": ("header_matcher", "query_matcher", "string_matcher"),
-    "translate.route_action": ("retry_policy",),
+    "translate.route": ("metadata", "route"),
+    "translate.route_action": ("back_off", "forward", "previous_hosts", "retry_policy", "weighted_clusters"),
     "translate.values": (
         "cidr", "data_source", "duration_s", "enum_name", "millionths", "plain", "regex_matcher", "runtime_fraction",
         "seconds", "substitution", "wrapped",

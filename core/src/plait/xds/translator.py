@@ -105,6 +105,17 @@ class Translator:
         """The same, and what is registered for it (a ``FilterType`` …)."""
         return extensions.extension(kind, name, any_message, where, self)
 
+    def typed_config(self, packed: Any, where: Where) -> extensions.Settings:
+        """What an Any at ``where`` holds, for those who know a few types themselves; raises ConfigError."""
+        return extensions.Settings(packed, where)
+
+    def structured(self, cls: type | None, name: str, mapping: Mapping[str, Any], where: Where) -> Any:
+        """An object of the attrs class ``cls``, of what is called ``name``, from a plain mapping at ``where``.
+
+        Raises ConfigErrors that say where; ``cls`` None takes no fields and gives None.
+        """
+        return extensions.structured(cls, name, mapping, where)
+
     def access_logs(self, messages: Iterable[Any], where: Where) -> tuple[Extension, ...]:
         """A list of envoy.config.accesslog.v3.AccessLog."""
         logs = []
@@ -117,17 +128,23 @@ class Translator:
 
     def http_filters(self, messages: Iterable[Any], where: Where) -> tuple[Extension, ...]:
         """A list of HttpFilter of a connection manager, of which the last one and no other ends the chain."""
+        return self.stream_filters(messages, where, "the router, envoy.filters.http.router")
+
+    def stream_filters(
+        self, messages: Iterable[Any], where: Where, last: str, field: str = "typed_config"
+    ) -> tuple[Extension, ...]:
+        """A chain of stream filters: messages with ``name`` and an Any in ``field``; ``last`` says what ends it."""
         chain: list[tuple[Extension, Any, Where]] = []
         broken = False
         for index, message in enumerate(messages):
             at = where / index
             with self.collect():
-                self.only(message, at, handled={"name", "typed_config"})
-                made = self.resolve(FilterType, message.name, message.typed_config, at / "typed_config")
+                self.only(message, at, handled={"name", field})
+                made = self.resolve(FilterType, message.name, getattr(message, field), at / field)
                 chain.append((*made, at))
             broken = len(chain) <= index
         if not broken:
-            check_terminal(chain, where, self, "the router, envoy.filters.http.router")
+            check_terminal(chain, where, self, last)
         return tuple(made for made, _, _ in chain)
 
     def filter_settings(self, by_name: Mapping[str, Any], where: Where) -> dict[str, object]:

@@ -72,3 +72,9 @@ def test_wildcard_in_the_middle_is_refused(domain: str) -> None:
 def test_domain_in_two_virtual_hosts_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"'A\.example' is in two virtual hosts"):
         Domains([(("a.example",), 1), (("A.example",), 2)])
+
+
+def test_services_of_an_rpc_are_told_apart_by_case() -> None:
+    domains = Domains([(("shop.Cart",), 1), (("shop.cart",), 2), (("Shop.*",), 3), (("*.Q",), 4)], any_case=False)
+    hosts = (b"shop.Cart", b"shop.cart", b"shop.CART", b"Shop.X", b"x.Q", b"x.q")
+    assert [domains.find(host) for host in hosts] == [1, 2, None, 3, 4, None]

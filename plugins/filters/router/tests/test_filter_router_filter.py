@@ -358,9 +358,11 @@ def test_first_table_that_does_not_compile_names_its_route() -> None:
         make(table(to(ForwardAction(cluster="one"), RouteMatch("safe_regex", "("), name="bad")))
 
 
-def test_mirroring_is_refused_and_not_ignored() -> None:
-    with pytest.raises(ConfigError, match="mirroring is not supported"):
-        make(table(to(ForwardAction(cluster="one", mirrors=(MirrorPolicy("two"),)))))
+def test_mirrors_of_a_route_are_handed_on_with_their_shares(sent: Sent) -> None:
+    mirrors = (MirrorPolicy("two"), MirrorPolicy("three", 10_000))
+    router, _ = make(table(to(ForwardAction(cluster="one", mirrors=mirrors))))
+    router.on_request(Call(router))
+    assert sent[0][1].mirrors == (("two", 1_000_000), ("three", 10_000))
 
 
 def test_settings_of_the_route_win_over_host_and_table() -> None:

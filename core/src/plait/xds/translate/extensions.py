@@ -167,15 +167,28 @@ def settings_of(
             mapping = MessageToDict(settings.for_proto(proto), preserving_proto_field_name=True)
         if mapping is None:
             mapping = {}
-        try:
-            result = structure(registered, mapping)
-        except ConfigErrors as errors:
-            raise ConfigErrors([_at(error, settings.where) for error in errors.errors]) from errors
+        result = _structured(registered, mapping, settings.where)
     expected = registered.settings
     if expected is not None and not isinstance(result, expected):
         cause = f"its translation gave an object of type {type(result).__name__}, expected {expected.__name__}"
         raise PluginError(plugin, cause, remedy="report this to its authors")
     return result
+
+
+def structured(cls: type | None, name: str, mapping: Mapping[str, Any], where: Where) -> Any:
+    """An object of the attrs class ``cls`` from a mapping written at ``where``; raises ConfigErrors that say where."""
+    if cls is None:
+        for field in mapping:
+            raise (where / field).error(f"{name} has no settings", expected="no fields")
+        return None
+    return _structured(cls, mapping, where)
+
+
+def _structured(registered: Any, mapping: Mapping[str, Any], where: Where) -> Any:
+    try:
+        return structure(registered, mapping)
+    except ConfigErrors as errors:
+        raise ConfigErrors([_at(error, where) for error in errors.errors]) from errors
 
 
 def _not_its_type(settings: Settings, registered: Any) -> ConfigError:

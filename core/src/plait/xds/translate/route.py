@@ -101,7 +101,7 @@ def _virtual_host(
     routes: list[Route] = []
     for index, one in enumerate(message.routes):
         with translator.collect():
-            routes.append(_route(one, where / "routes" / index, translator, check_clusters, body_limit))
+            routes.append(route(one, where / "routes" / index, translator, check_clusters, body_limit))
     tls = enum_name(message, "require_tls")
     return VirtualHost(
         name=message.name,
@@ -116,7 +116,10 @@ def _virtual_host(
     )
 
 
-def _route(message: Any, where: Where, translator: Translator, check_clusters: bool, body_limit: int) -> Route:
+def route(
+    message: Any, where: Where, translator: Translator, check_clusters: bool = True, body_limit: int = _BODY_LIMIT_BYTES
+) -> Route:
+    """A Route."""
     translator.only(message, where, _ROUTE, _ROUTE_NO_EFFECT)
     match = RouteMatch()
     with translator.collect():
@@ -140,11 +143,11 @@ def _route(message: Any, where: Where, translator: Translator, check_clusters: b
         name=message.name,
         headers=header_ops(message, where, translator.check_format),
         filter_settings=translator.filter_settings(message.typed_per_filter_config, where / "typed_per_filter_config"),
-        metadata=_metadata(message.metadata, where / "metadata", translator),
+        metadata=metadata(message.metadata, where / "metadata", translator),
     )
 
 
-def _metadata(message: Any, where: Where, translator: Translator) -> dict[str, object]:
+def metadata(message: Any, where: Where, translator: Translator) -> dict[str, object]:
     """By namespace, as plain mappings."""
     translator.only(message, where, handled={"filter_metadata"})
     return {name: plain(message.filter_metadata[name]) for name in sorted(message.filter_metadata)}

@@ -54,7 +54,7 @@ _PREVIOUS_HOSTS = "envoy.retry_host_predicates.previous_hosts"
 _WEIGHTS = (1 << 32) - 1
 
 
-def forward(message: Any, where: Where, translator: Translator, check_clusters: bool) -> ForwardAction:
+def forward(message: Any, where: Where, translator: Translator, check_clusters: bool = True) -> ForwardAction:
     """A RouteAction."""
     translator.only(message, where, _FORWARD)
     kind = message.WhichOneof("cluster_specifier")
@@ -66,7 +66,7 @@ def forward(message: Any, where: Where, translator: Translator, check_clusters: 
         translator.cluster_reference(message.cluster, where / kind)
     weighted: tuple[WeightedCluster, ...] = ()
     if kind == "weighted_clusters":
-        weighted = _weighted(message.weighted_clusters, where / kind, translator, check_clusters)
+        weighted = weighted_clusters(message.weighted_clusters, where / kind, translator, check_clusters)
     if message.prefix_rewrite and message.HasField("regex_rewrite"):
         raise (where / "regex_rewrite").error("'regex_rewrite' excludes 'prefix_rewrite'", expected="one of the two")
     host = message.WhichOneof("host_rewrite_specifier")
@@ -93,7 +93,10 @@ def forward(message: Any, where: Where, translator: Translator, check_clusters: 
     )
 
 
-def _weighted(message: Any, where: Where, translator: Translator, check_clusters: bool) -> tuple[WeightedCluster, ...]:
+def weighted_clusters(
+    message: Any, where: Where, translator: Translator, check_clusters: bool = True
+) -> tuple[WeightedCluster, ...]:
+    """A WeightedCluster: the shares."""
     translator.only(message, where, {"clusters"}, {"total_weight": "the shares are of the sum of the weights"})
     shares: list[WeightedCluster] = []
     for index, one in enumerate(message.clusters):
@@ -121,22 +124,7 @@ def retry_policy(message: Any, where: Where, translator: Translator) -> RetryPol
         return None
     policy, at = message.retry_policy, where / "retry_policy"
     translator.only(policy, at, _RETRY)
-    previous_hosts = False
-    for index, predicate in enumerate(policy.retry_host_predicate):
-        if predicate.name != _PREVIOUS_HOSTS:
-            what = f"retry host predicate {predicate.name!r} is not supported yet by plait"
-            raise (at / "retry_host_predicate" / index).error(what, expected=_PREVIOUS_HOSTS)
-        previous_hosts = True
-    back_off, inside = policy.retry_back_off, at / "retry_back_off"
-    base, longest = 0.025, 0.25
-    if policy.HasField("retry_back_off"):
-        if not back_off.HasField("base_interval"):
-            raise inside.error("retry_back_off has no base_interval", expected="base_interval")
-        base = duration_s(back_off, "base_interval", inside, positive=True)
-        longest = duration_s(back_off, "max_interval", inside, base * 10, positive=True)
-        if longest < base:
-            what = f"max_interval is {longest:g}s"
-            raise (inside / "max_interval").error(what, expected=f"at least base_interval, {base:g}s")
+    base, longest = back_off(policy, at)
     return RetryPolicy(
         retry_on=tuple(word.strip() for word in policy.retry_on.split(",") if word.strip()),
         num_retries=wrapped(policy, "num_retries", 1),
@@ -144,9 +132,33 @@ def retry_policy(message: Any, where: Where, translator: Translator) -> RetryPol
         retriable_status_codes=tuple(policy.retriable_status_codes),
         base_interval_s=base,
         max_interval_s=longest,
-        previous_hosts=previous_hosts,
+        previous_hosts=previous_hosts(policy.retry_host_predicate, at / "retry_host_predicate"),
         host_selection_retry_max_attempts=policy.host_selection_retry_max_attempts or 1,
     )
+
+
+def previous_hosts(messages: Any, where: Where) -> bool:
+    """A list of retry host predicates: whether hosts that failed are avoided, which is the only one there is."""
+    for index, predicate in enumerate(messages):
+        if predicate.name != _PREVIOUS_HOSTS:
+            what = f"retry host predicate {predicate.name!r} is not supported yet by plait"
+            raise (where / index).error(what, expected=_PREVIOUS_HOSTS)
+    return bool(messages)
+
+
+def back_off(policy: Any, where: Where) -> tuple[float, float]:
+    """The ``retry_back_off`` of a retry policy: the base interval and the longest one, in seconds."""
+    if not policy.HasField("retry_back_off"):
+        return 0.025, 0.25
+    message, inside = policy.retry_back_off, where / "retry_back_off"
+    if not message.HasField("base_interval"):
+        raise inside.error("retry_back_off has no base_interval", expected="base_interval")
+    base = duration_s(message, "base_interval", inside, positive=True)
+    longest = duration_s(message, "max_interval", inside, base * 10, positive=True)
+    if longest < base:
+        what = f"max_interval is {longest:g}s"
+        raise (inside / "max_interval").error(what, expected=f"at least base_interval, {base:g}s")
+    return base, longest
 
 
 def _regex_rewrite(message: Any, where: Where) -> RegexRewrite | None:

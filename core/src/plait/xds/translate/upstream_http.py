@@ -1,4 +1,7 @@
-"""envoy.extensions.upstreams.http.v3.HttpProtocolOptions: how a cluster is spoken to."""
+"""How a cluster is spoken to: envoy.extensions.upstreams.http.v3.HttpProtocolOptions, or the options of an RPC protocol.
+
+Those are a TypedStruct under the name that generic_proxy has for the protocol's codec.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
     from plait.xds.translator import Translator
 
 NAME = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_RPC_PREFIX = "plait.generic_proxy.codecs."
 _CODECS = {"http_protocol_options": "http1", "http2_protocol_options": "http2", "http3_protocol_options": "http3"}
 _NO_EFFECT = {"upstream_http_protocol_options": "it is about TLS, which the cluster does not speak"}
 
@@ -33,18 +37,34 @@ class UpstreamHttp:
 
 
 def upstream_http(by_name: Any, where: Where, translator: Translator) -> UpstreamHttp:
-    """A cluster's ``typed_extension_protocol_options``, of which HTTP's are known."""
+    """A cluster's ``typed_extension_protocol_options``: HTTP's, or those of one RPC protocol."""
     found = UpstreamHttp()
+    if len(by_name) > 1:
+        raise where.error(f"there are options of {len(by_name)} protocols", expected="those of one")
     for name in sorted(by_name):
         at = where / name
+        if name.startswith(_RPC_PREFIX):
+            return _rpc(name.removeprefix(_RPC_PREFIX), by_name[name], at, translator)
         if name != NAME:
-            translator.report(at.error(f"protocol options {name!r} are not supported yet by plait", expected=NAME))
+            expected = f"{NAME} or {_RPC_PREFIX}<protocol>"
+            translator.report(at.error(f"protocol options {name!r} are not supported yet by plait", expected=expected))
             continue
         message = messages.unpack(by_name[name])
         if message is None or message.DESCRIPTOR.full_name != NAME:
             raise at.error(f"these options are a {messages.type_name(by_name[name].type_url)}", expected=f"a {NAME}")
         found = _options(message, at, translator)
     return found
+
+
+def _rpc(protocol: str, packed: Any, where: Where, translator: Translator) -> UpstreamHttp:
+    registered = translator.protocol(protocol, where)
+    held = translator.typed_config(packed, where)
+    if held.message is not None or (held.key and held.key != _RPC_PREFIX + protocol):
+        raise held.where.error(f"these options are a {held.key}", expected=f"a TypedStruct {_RPC_PREFIX}{protocol}")
+    if not held.mapping:
+        return UpstreamHttp(protocol)
+    what = f"protocol {protocol!r}"
+    return UpstreamHttp(protocol, translator.structured(registered.options, what, held.mapping, held.where))
 
 
 def _options(message: Any, where: Where, translator: Translator) -> UpstreamHttp:

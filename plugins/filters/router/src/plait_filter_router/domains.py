@@ -1,7 +1,7 @@
 """Which virtual host a request is for: Envoy's order of domains.
 
-Exact names first, then ``*.example.com`` (longest first), then ``example.*`` (longest first), then ``*``. Upper and
-lower case are the same. A wildcard stands for at least one character.
+Exact names first, then ``*.example.com`` (longest first), then ``example.*`` (longest first), then ``*``. A wildcard
+stands for at least one character. Upper and lower case are the same in HTTP's hosts and differ in services of an RPC.
 """
 
 from __future__ import annotations
@@ -21,9 +21,12 @@ _REMEMBERED = 1024
 class Domains(Generic[T]):
     """Finds the ``T`` of a host. ``only`` is the one answer there is when ``*`` is the only domain."""
 
-    def __init__(self, entries: Iterable[tuple[tuple[str, ...], T]], *, ignore_port: bool = False) -> None:
+    def __init__(
+        self, entries: Iterable[tuple[tuple[str, ...], T]], *, ignore_port: bool = False, any_case: bool = True
+    ) -> None:
         """Raises ConfigError when two entries have the same domain or one is no domain."""
         self._ignore_port = ignore_port
+        self._any_case = any_case
         self._exact: dict[bytes, T] = {}
         self._default: T | None = None
         self._remembered: dict[bytes, T | None] = {}
@@ -32,7 +35,7 @@ class Domains(Generic[T]):
         seen: set[str] = set()
         for domains, found in entries:
             for domain in domains:
-                name = domain.lower()
+                name = domain.lower() if any_case else domain
                 if name in seen:
                     raise ConfigError(f"domain {domain!r} is in two virtual hosts", expected="each domain once")
                 seen.add(name)
@@ -61,7 +64,7 @@ class Domains(Generic[T]):
         remembered = self._remembered
         if host in remembered:
             return remembered[host]
-        found = self._search(host.lower())
+        found = self._search(host.lower() if self._any_case else host)
         if len(remembered) < _REMEMBERED and len(host) < 256:
             remembered[host] = found
         return found

@@ -26,7 +26,7 @@ from plait.api import (
 from plait.stream import ForwardOptions, forward
 from plait_filter_router.headerops import Operation
 from plait_filter_router.overrides import HEADERS, overridden
-from plait_filter_router.plan import Plan, PlannedRoute
+from plait_filter_router.plan import EXPECTED_TIMEOUT, Plan, PlannedRoute
 from plait_filter_router.rewrite import ORIGINAL_HOST, ORIGINAL_PATH
 from plait_filter_router.settings import RouterSettings
 from plait_filter_router.table import RouteTable
@@ -34,15 +34,12 @@ from plait_filter_router.text import decode
 
 _log = logging.getLogger("plait.router")
 
-_EXPECTED_TIMEOUT = b"x-envoy-expected-rq-timeout-ms"
 _SERVICE_TIME = b"x-envoy-upstream-service-time"
 _SHARE_OPERATIONS = "router.response_operations"
 
 
 def make_options(action: ForwardAction, retry: RetryPolicy | None, host: VirtualHost) -> ForwardOptions:
     """How the core forwards the requests of a route; raises ConfigError for what it cannot do."""
-    if action.mirrors:
-        raise ConfigError("request mirroring is not supported", hint="remove request_mirror_policies")
     return ForwardOptions(
         timeout_s=action.timeout_s,
         idle_timeout_s=action.idle_timeout_s,
@@ -50,6 +47,7 @@ def make_options(action: ForwardAction, retry: RetryPolicy | None, host: Virtual
         auto_host_rewrite=action.auto_host_rewrite,
         buffer_limit_bytes=host.per_request_buffer_limit_bytes or 1 << 20,
         attempt_header=host.include_request_attempt_count,
+        mirrors=[(mirror.cluster, mirror.fraction) for mirror in action.mirrors],
     )
 
 
@@ -58,6 +56,7 @@ class Router(RouterFilter):
 
     def __init__(self, settings: RouterSettings, context: Context) -> None:
         self._quiet = settings.suppress_envoy_headers
+        self._http = settings.http
         self._configuration = context.route_configuration
         self._cluster = context.cluster
         self._routes = routes = context.routes
@@ -83,7 +82,11 @@ class Router(RouterFilter):
         if current is not self._compiled:
             self._renew(current)
         table = self._table
-        return None if table is None else table.match(stream.request)
+        if table is None:
+            return None
+        request = stream.request
+        host = table.only or table.find(request.raw_authority)
+        return None if host is None else host.find(request)
 
     def _renew(self, current: RouteConfiguration | None) -> None:
         self._compiled = current
@@ -116,17 +119,18 @@ class Router(RouterFilter):
             stream.upstream_cluster = name
             return stream.reply(plan.cluster_not_found_status, details="cluster_not_found", flag="NC")
         options = plan.options
-        timeout = plan.expected_timeout
-        if not (HEADERS.isdisjoint(headers.block.index) and HEADERS.isdisjoint(headers.added)):
-            action, retry = overridden(plan.action, plan.retry, headers)
-            options = make_options(action, retry, plan.host)
-            timeout = plan.expected(action, retry)
-        if timeout and not self._quiet:
-            if _EXPECTED_TIMEOUT in headers.block.index:
-                headers.put(_EXPECTED_TIMEOUT, timeout)
+        if self._http:
+            expected = plan.expected_timeout
+            known = headers.block.grown.get(expected)  # only blocks that override nothing grow here
+            if known is not None and HEADERS.isdisjoint(headers.added) and EXPECTED_TIMEOUT not in headers.added:
+                headers.block = known
             else:
-                headers.changed = True
-                headers.added[_EXPECTED_TIMEOUT] = timeout
+                if not (HEADERS.isdisjoint(headers.block.index) and HEADERS.isdisjoint(headers.added)):
+                    action, retry = overridden(plan.action, plan.retry, headers)
+                    options = make_options(action, retry, plan.host)
+                    expected = plan.expected(action, retry)
+                if expected is not None and not self._quiet:
+                    headers.extend(expected)
         if not plan.plain:
             for operation in operations:
                 operation(headers, stream)
@@ -141,7 +145,11 @@ class Router(RouterFilter):
             stream.details = "via_upstream"
             if not self._quiet:
                 ended = stream.request_ended or stream.response_started
-                response.headers.put(_SERVICE_TIME, b"%d" % int((stream.response_started - ended) * 1000))
+                headers = response.headers
+                if _SERVICE_TIME in headers.block.index:
+                    headers.block = headers.block.without(_SERVICE_TIME)
+                headers.changed = True
+                headers.added[_SERVICE_TIME] = b"%d" % int((stream.response_started - ended) * 1000)
         if not self._answers:
             return CONTINUE
         route = stream.route

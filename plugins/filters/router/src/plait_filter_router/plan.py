@@ -16,6 +16,7 @@ import attrs
 
 from plait.api import (
     DirectResponse,
+    Extra,
     ForwardAction,
     HeaderOps,
     Request,
@@ -36,6 +37,8 @@ from plait_filter_router.rewrite import (
 
 if TYPE_CHECKING:
     from plait.stream import ForwardOptions
+
+EXPECTED_TIMEOUT = b"x-envoy-expected-rq-timeout-ms"
 
 
 class Share:
@@ -70,7 +73,7 @@ class Plan:
         self.redirect_status = 0
         self.rewrite_path: PathRewrite | None = None
         self.rewrite_host: Callable[[Request], None] | None = None
-        self.expected_timeout = b""
+        self.expected_timeout: Extra | None = None
         self.retry: RetryPolicy | None = None
         self.plain = True
 
@@ -79,12 +82,12 @@ class Plan:
         totals = self.totals
         return self.shares[bisect.bisect_right(totals, random.random() * totals[-1])]
 
-    def expected(self, action: ForwardAction, retry: RetryPolicy | None) -> bytes:
-        """How many milliseconds an answer may take at most; empty for no limit."""
+    def expected(self, action: ForwardAction, retry: RetryPolicy | None) -> Extra | None:
+        """The field that says how many milliseconds an answer may take at most; None for no limit."""
         timeout_s = action.timeout_s
         if retry is not None and retry.per_try_timeout_s:
             timeout_s = min(timeout_s or retry.per_try_timeout_s, retry.per_try_timeout_s)
-        return b"%d" % round(timeout_s * 1000) if timeout_s else b""
+        return Extra({EXPECTED_TIMEOUT: b"%d" % round(timeout_s * 1000)}) if timeout_s else None
 
 
 @attrs.frozen(eq=False)

@@ -1,7 +1,8 @@
 """A route configuration, compiled: from a request to its route.
 
-Virtual hosts are found by ``domains``, and their routes are tried in the order of the configuration. Routes that ask
-for nothing but a prefix are compared on the spot; the others are calls made by ``matching``.
+Virtual hosts are found by ``domains``, and their routes are tried in the order of the configuration, or found in a tree
+(``trees``). Routes that ask for nothing but a prefix are compared on the spot; the others are calls made by
+``matching``.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 from plait.api import (
     ConfigError,
     HeaderOps,
+    MatcherTree,
     RedirectAction,
     Request,
     Route,
@@ -22,6 +24,7 @@ from plait.api import (
 from plait_filter_router.domains import Domains
 from plait_filter_router.matching import Test, compile_match, plain_prefix
 from plait_filter_router.plan import PlannedRoute, plan_route
+from plait_filter_router.trees import Find, compile_tree
 
 TLS_RULES = ("", "none", "external_only", "all")
 
@@ -31,7 +34,10 @@ def _always(request: Request) -> bool:
 
 
 class Host:
-    """A virtual host: ``entries`` are (prefix, test, route), with no prefix where there is more to ask."""
+    """A virtual host: ``entries`` are (prefix, test, route), with no prefix where there is more to ask.
+
+    ``planned`` are all its routes, those of its tree among them.
+    """
 
     def __init__(self, host: VirtualHost, table: RouteConfiguration, options: Callable[..., Any]) -> None:
         self.name = host.name
@@ -47,6 +53,10 @@ class Host:
                 what = f"route {route.name or place} of virtual host {host.name!r}: {error.what}"
                 raise ConfigError(what, expected=error.expected, hint=error.hint) from error
         self.entries = tuple(entries)
+        self.planned = [route for _, _, route in entries]
+        self.tree: Find[PlannedRoute] | None = None
+        if host.matcher is not None:
+            self.tree = self._tree(host.matcher, host, table, options)
         rule = host.require_tls.lower()
         if rule not in TLS_RULES:
             raise ConfigError(
@@ -58,12 +68,30 @@ class Host:
             self.tls = plan_route(redirect, bare, RouteConfiguration(table.name), options)
             self.tls_external_only = rule == "external_only"
 
+    def _tree(
+        self, matcher: MatcherTree, host: VirtualHost, table: RouteConfiguration, options: Callable[..., Any]
+    ) -> Find[PlannedRoute]:
+        def plan(route: object) -> PlannedRoute:
+            if not isinstance(route, Route):
+                raise ConfigError("an action of its matcher is no route")
+            made = plan_route(route, host, table, options)
+            self.planned.append(made)
+            return made
+
+        try:
+            return compile_tree(matcher, plan)
+        except ConfigError as error:
+            what = f"matcher of virtual host {host.name!r}: {error.what}"
+            raise ConfigError(what, expected=error.expected, hint=error.hint) from error
+
     def find(self, request: Request) -> PlannedRoute | None:
         """The first route that matches; that to https where the caller must use TLS and does not."""
         if self.tls is not None and (request.headers.find(b"x-forwarded-proto") or request.raw_scheme) != b"https":
             internal = request.headers.find(b"x-envoy-internal") == b"true"
             if not (internal and self.tls_external_only):
                 return self.tls
+        if self.tree is not None:
+            return self.tree(request)
         path = request.raw_path
         for prefix, test, route in self.entries:
             if prefix is None:
@@ -82,16 +110,19 @@ class RouteTable:
         self.configuration = configuration
         hosts = [(host.domains, Host(host, configuration, options)) for host in configuration.virtual_hosts]
         try:
-            self._domains = Domains(hosts, ignore_port=configuration.ignore_port_in_host)
+            domains = Domains(hosts, ignore_port=configuration.ignore_port_in_host, any_case=configuration.any_case)
         except ConfigError as error:
             what = f"route configuration {configuration.name!r}: {error.what}"
             raise ConfigError(what, expected=error.expected, hint=error.hint) from error
-
-        plans = [route.plan for _, host in hosts for _, _, route in host.entries]
+        self.only = domains.only
+        """The virtual host of every request, where there is no other."""
+        self.find: Callable[[bytes], Host | None] = domains.find
+        """The virtual host of an authority."""
+        plans = [route.plan for _, host in hosts for route in host.planned]
         self.answers = any(plan.response_operations or plan.shares for plan in plans)
         """Whether any route does something to responses."""
 
     def match(self, request: Request) -> PlannedRoute | None:
         """The route of ``request``, or None."""
-        host = self._domains.only or self._domains.find(request.raw_authority)
+        host = self.only or self.find(request.raw_authority)
         return None if host is None else host.find(request)

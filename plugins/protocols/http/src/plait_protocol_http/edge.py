@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from email.utils import formatdate
 
-from plait import CONTINUE, ForwardAction, Headers, Request, Stream, StreamFilter, Verdict
+from plait import CONTINUE, Extra, ForwardAction, Headers, Request, Stream, StreamFilter, Verdict
 from plait.stream import REMOTE_ADDRESS
 from plait_protocol_http.callers import Callers
 from plait_protocol_http.paths import Moved, Refused, compile_normalization
@@ -101,14 +101,14 @@ class HttpEdge(StreamFilter):
         )
         self._checks_names = settings.underscores != "allow"
         self._via = settings.via.encode()
-        self._server = settings.server_name.encode()
+        self._server = Extra({b"server": settings.server_name.encode()})
         self._overwrites_server = settings.server_header == "overwrite"
         self._adds_server = settings.server_header == "append_if_absent"
         self._id_in_response = settings.always_set_request_id_in_response
         self._upgrades = frozenset(settings.upgrades)
         self._plain = not (self._normalize or self._strips_host or self._checks_names or self._via)
         """A request that says nothing about its caller only gets some fields, the same for every one of a caller."""
-        self._greetings: dict[tuple[str, int, str], dict[bytes, bytes]] = {}
+        self._greetings: dict[tuple[str, int, str], Extra] = {}
 
     # the way in
 
@@ -118,28 +118,36 @@ class HttpEdge(StreamFilter):
         headers = request.headers
         if b"#" in request.raw_path:  # never sent on the wire (RFC 9110, 7.1): what is behind it would go around rules
             return stream.reply(400, details="path_normalization_failed")
-        if self._plain and not (request.upgrade or request.raw_method == b"CONNECT" or headers.has_any(_NOTABLE)):
+        if self._plain and not (request.upgrade or request.raw_method == b"CONNECT"):
             connection = stream.connection
             caller = (connection.peer_ip, connection.local_port, connection.transport_protocol)
             greeting = self._greetings.get(caller)
             if greeting is None:
                 greeting = self._greet(stream, caller)
-            request.raw_scheme = greeting[_FORWARDED_PROTO]
-            headers.update(greeting)
+            known = headers.block.grown.get(greeting)  # only blocks that say nothing of their caller grow here
+            if known is not None and not headers.added:
+                headers.block = known
+                headers.changed = True
+            elif headers.has_any(_NOTABLE):
+                return self._shape(stream, request, headers, _scheme(stream))
+            else:
+                headers.extend(greeting)
+            request.raw_scheme = greeting.fields[_FORWARDED_PROTO]
             if self._generate:
-                headers.added[_REQUEST_ID] = self._ids.next()
+                stock = self._ids.stock
+                headers.added[_REQUEST_ID] = stock.pop() if stock else self._ids.next()
             return CONTINUE
         return self._shape(stream, request, headers, _scheme(stream))
 
-    def _greet(self, stream: Stream, caller: tuple[str, int, str]) -> dict[bytes, bytes]:
+    def _greet(self, stream: Stream, caller: tuple[str, int, str]) -> Extra:
         """What a caller's requests are given when they bring nothing of their own, found once and remembered."""
         headers = Headers([])
         self._identify(stream, headers, _scheme(stream))
         headers.delete(_REQUEST_ID)
         if len(self._greetings) >= _GREETINGS_LIMIT:
             self._greetings.clear()
-        self._greetings[caller] = headers.added
-        return headers.added
+        greeting = self._greetings[caller] = Extra(headers.added)
+        return greeting
 
     def _shape(self, stream: Stream, request: Request, headers: Headers, scheme: bytes) -> Verdict:
         settings = self._settings
@@ -268,12 +276,14 @@ class HttpEdge(StreamFilter):
     def on_response(self, stream: Stream) -> Verdict:
         """Sign the response."""
         headers = stream.response.headers  # type: ignore[union-attr]  # there is one in this phase
-        if headers.find(b"date") is None:
+        if b"date" not in headers.block.index and b"date" not in headers.added:
             headers.append(b"date", self._date.now())
-        if self._overwrites_server:
-            headers.put(b"server", self._server)
-        elif self._adds_server and headers.find(b"server") is None:
-            headers.append(b"server", self._server)
+        if self._overwrites_server or (self._adds_server and headers.find(b"server") is None):
+            signed = headers.block.grown.get(self._server)
+            if signed is not None and b"server" not in headers.added:
+                headers.block = signed
+            else:
+                headers.extend(self._server)
         if self._via:
             _append_to(headers, b"via", self._via, b", ")
         if self._id_in_response:

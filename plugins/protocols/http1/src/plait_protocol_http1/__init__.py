@@ -22,5 +22,6 @@ def plait_protocols() -> list[plait.ProtocolType]:
             plait.PoolMode.ONE_AT_A_TIME,
             sniff,
             Http1Options,
+            "http/1.1",
         )
     ]

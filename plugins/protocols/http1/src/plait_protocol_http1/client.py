@@ -40,6 +40,7 @@ from plait_protocol_http1.fields import (
 )
 from plait_protocol_http1.head import HeadBuffer, ResponseHead, StatusLines
 from plait_protocol_http1.options import Http1Options
+from plait_protocol_http1.uncut import LONG_BODY_BYTES, UncutResponse
 
 _IDLE = 0
 _HEAD = 1
@@ -88,7 +89,8 @@ class Http1Client(ClientCodec):
         self._partial = HeadBuffer(self._limit_bytes, b"HTTP/1.")
         self._next_id: int = 0
         self._odd: bool = False  # the request under way is not plain: HEAD, CONNECT, an upgrade, or still being written
-        self._target: tuple[bytes, bytes] = (b"", b"")  # the last path and authority that could be sent
+        self._path: bytes = b""  # the last path and authority that could be sent
+        self._authority: bytes = b""
         self._head: ResponseHead | None = None  # the last one, and the bytes of it
         self._head_bytes: bytes = b""
 
@@ -112,6 +114,9 @@ class Http1Client(ClientCodec):
                 return self._read_head(data, 0) if data else ()
             # All of a response with the head of the one before: the common case of _read_head.
             self._state = _IDLE
+            head.block.repeats = True
+            if end + LONG_BODY_BYTES < len(data):
+                return [UncutResponse(head, self._id, data, end + 4)]
             return [Response(head.status, Headers(head.block), self._id, head.reason, head.protocol, data[end + 4 :])]
         if not data:
             return ()
@@ -320,7 +325,7 @@ class Http1Client(ClientCodec):
         path = request.raw_path
         authority = request.raw_authority
         fields = encode_fields(request.headers, REQUEST_PREFIXES, REQUEST_KEY)
-        if (path, authority) != self._target:
+        if path != self._path or authority != self._authority:
             self._check_target(path, authority)
         body = request.body
         self._id = id
@@ -337,13 +342,13 @@ class Http1Client(ClientCodec):
             framing, body = self._begin_body(request)
             fields += framing
         self._state = _HEAD
-        return b"%b %b HTTP/1.1\r\nhost: %b%b\r\n\r\n%b" % (method, path, authority, fields, body)
+        return b"".join((method, b" ", path, b" HTTP/1.1\r\nhost: ", authority, fields, b"\r\n\r\n", body))
 
     def _check_target(self, path: bytes, authority: bytes) -> None:
         target = path + authority
         if 32 in target or 10 in target or 13 in target or 0 in target:
             raise LocalProtocolError(f"cannot send the request target {path[:64]!r}", status=500)
-        self._target = (path, authority)
+        self._path, self._authority = path, authority
 
     def _begin_odd(self, request: Request, path: bytes, authority: bytes) -> bytes:
         """Remember what a request that is not plain does to its response; its target."""

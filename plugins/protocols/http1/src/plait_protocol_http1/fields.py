@@ -318,15 +318,21 @@ def encode_fields(headers: Headers, prefixes: Prefixes, key: str) -> bytes:
     block = headers.block
     text = block.encoded.get(key)
     if text is None:
-        text = block.encoded[key] = _lines(block.raw, prefixes)
-    added = headers.added
-    if not added:
-        return text
-    more = b"".join([prefixes[name] + value for name, value in added.items()])
-    # One scan for all of them: as many CR and LF as lines, or something inside a line would end it.
-    if 0 in more or more.count(10) != len(added) or more.count(13) != len(added):
-        more = _lines(list(added.items()), prefixes)
-    return text + more
+        text = block.encoded[key] = _encode_block(block, prefixes, key)
+    for name, value in headers.added.items():
+        prefix = prefixes[name]
+        if prefix:
+            if 10 in value or 13 in value or 0 in value:  # an integer is looked for with memchr, a byte string is not
+                raise LocalProtocolError("cannot send a head with CR, LF or NUL in a field", status=500)
+            text += prefix + value
+    return text
+
+
+def _encode_block(block: Block, prefixes: Prefixes, key: str) -> bytes:
+    if block.base is None or block.extra is None:
+        return _lines(block.raw, prefixes)
+    # the lines of the block it was made of go on as their sender spelt them
+    return encode_fields(Headers(block.base), prefixes, key) + _lines(list(block.extra.fields.items()), prefixes)
 
 
 def _lines(fields: list[Field], prefixes: Prefixes) -> bytes:

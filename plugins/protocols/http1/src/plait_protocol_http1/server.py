@@ -38,6 +38,7 @@ from plait_protocol_http1.fields import (
 )
 from plait_protocol_http1.head import STATUS_LINES, HeadBuffer, RequestHead, no_head, parse_request_line
 from plait_protocol_http1.options import Http1Options
+from plait_protocol_http1.uncut import UncutResponse
 
 _HEAD = 0
 _BODY = 1
@@ -102,6 +103,7 @@ class Http1Server(ServerCodec):
                 return self._read_head(data, 0)
             head = self._head
             # A request without a body and with the head of the one before: the common case of _read_head.
+            head.block.repeats = True
             self._id += 1
             self._state = _ANSWER
             return [Request(Headers(head.block), self._id, head.method, head.path, head.authority, head.protocol)]
@@ -220,7 +222,11 @@ class Http1Server(ServerCodec):
             raise refuse(f"head is longer than {self._limit_bytes} bytes", "headers_too_large", 431)
         line, _, text = head_bytes.partition(b"\r\n")
         start = parse_request_line(line, self._options)
-        fields = self._fields if text == self._fields_bytes else parse_fields(text, self._limit)
+        if text == self._fields_bytes:
+            fields = self._fields
+            fields.block.repeats = True
+        else:
+            fields = parse_fields(text, self._limit)
         head = RequestHead(start, fields, self._options)
         if len(head_bytes) <= _REMEMBERED_BYTES:
             self._fields, self._fields_bytes = fields, text
@@ -309,8 +315,15 @@ class Http1Server(ServerCodec):
             raise LocalProtocolError("cannot begin a response inside another", status=500)
         status = response.status
         head = self._head
-        body = response.body
         fields = encode_fields(response.headers, RESPONSE_PREFIXES, RESPONSE_KEY)
+        if type(response) is UncutResponse and head.plain and status in _PLAIN_STATUSES and response.trailers is None:
+            view = response.uncut()
+            if view is not None and self._state == _ANSWER and not self.closing:
+                self._state = _HEAD
+                self.output.append(b"%b%b\r\ncontent-length: %d\r\n\r\n" % (STATUS_LINES[status], fields, len(view)))
+                self.output.append(view)  # type: ignore[arg-type]  # whatever writes bytes writes a view of them
+                return b""
+        body = response.body
         if head.plain and response.end and status in _PLAIN_STATUSES and response.trailers is None:
             first, framing = STATUS_LINES[status], b"\r\ncontent-length: %d" % len(body)
         else:
@@ -329,7 +342,7 @@ class Http1Server(ServerCodec):
         if response.end:
             if self._state == _ANSWER and not self.closing and not head.persist and self._writing == _IDLE:
                 self._state = _HEAD  # the common case of _end_of_response
-                return b"%b%b%b\r\n\r\n%b" % (first, fields, framing, body)
+                return b"".join((first, fields, framing, b"\r\n\r\n", body))
             if self._state == _BODY:
                 # The rest of the request would have to be read through to find the next one.
                 self.closing = True

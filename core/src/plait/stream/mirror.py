@@ -1,0 +1,104 @@
+"""Request mirroring: a copy of a request goes to another cluster, and its answer is thrown away.
+
+A ``Mirror`` is what ``plait.stream.forward`` takes for the copy's stream: it has a stream's attributes and none of its
+effects. The request it copies never waits for it: a copy that its cluster takes too slowly is given up.
+Source: Envoy, RouteAction.RequestMirrorPolicy.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+from plait.api.headers import Headers
+from plait.api.message import Request, Response
+
+if TYPE_CHECKING:
+    from plait.stream.exchange import ServerStream
+    from plait.stream.proxy import StreamProxy
+    from plait.stream.sink import Sink
+
+MILLION = 1_000_000
+
+
+def copy_of(request: Request) -> Request:
+    """A request of its own with the same parts. HTTP's host gets ``-shadow``, as Envoy does it."""
+    copy: Request = type(request).__new__(type(request))
+    for cls in type(request).__mro__:
+        for name in getattr(cls, "__slots__", ()):
+            if hasattr(request, name):
+                setattr(copy, name, getattr(request, name))
+    copy.headers = request.headers.copy()
+    if request.raw_method:
+        host, colon, port = request.raw_authority.partition(b":")
+        copy.raw_authority = host + b"-shadow" + colon + port
+        copy.headers.changed = True
+    return copy
+
+
+def chosen(fraction: int) -> bool:
+    """Whether one of ``fraction`` millionths of all requests is this one."""
+    return fraction >= MILLION or random.random() * MILLION < fraction
+
+
+class _Owner:
+    """The connection that a mirror has not got: nobody pauses, and there is nothing to resume."""
+
+    __slots__ = ("mirror", "proxy", "write_paused")
+
+    def __init__(self, proxy: StreamProxy, mirror: Mirror) -> None:
+        self.proxy = proxy
+        self.mirror = mirror
+        self.write_paused = False
+
+    def pause_reading(self, stream: object) -> None:
+        self.mirror.give_up()
+
+    def resume_reading(self, stream: object) -> None:
+        pass
+
+
+class Mirror:
+    """The copy's stream."""
+
+    __slots__ = (
+        *("attempts", "begun", "flags", "owner", "replied", "request", "sink", "started"),
+        *("upstream_cluster", "upstream_failure", "upstream_host", "upstream_local"),
+    )
+
+    def __init__(self, stream: ServerStream) -> None:
+        self.owner = _Owner(stream.owner.proxy, self)
+        self.request = copy_of(stream.request)
+        self.started = stream.started
+        self.sink: Sink | None = None
+        self.attempts = 0
+        self.replied = False
+        self.begun = False
+        self.flags: tuple[str, ...] = ()
+        self.upstream_cluster = self.upstream_host = self.upstream_local = self.upstream_failure = ""
+
+    def give_up(self) -> None:
+        """The cluster does not keep up, or the request that is copied was given up."""
+        sink = self.sink
+        if sink is not None:
+            self.sink = None
+            sink.cancel("mirror_given_up")
+
+    def reply(self, status: int, body: str | bytes = b"", **_: object) -> None:
+        """There is nobody to answer."""
+
+    def respond(self, response: Response) -> None:
+        """The answer's head; thrown away like the rest."""
+        self.replied = True
+
+    def send_data(self, data: bytes, end: bool) -> None:
+        """A piece of the answer."""
+
+    def send_trailers(self, trailers: Headers) -> None:
+        """The answer's trailers."""
+
+    def send_interim(self, status: int, headers: Headers) -> None:
+        """An informational head of the answer."""
+
+    def end(self) -> None:
+        """The copy went on its way, and there is no answer to wait for."""

@@ -1,0 +1,259 @@
+"""The side that writes requests and reads responses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from plait.api import (
+    ClientCodec,
+    Data,
+    Event,
+    Fault,
+    GoAway,
+    Headers,
+    LocalProtocolError,
+    Ping,
+    RemoteProtocolError,
+    Request,
+    Response,
+    Window,
+)
+from plait_protocol_dubbo.call import DubboCall, DubboResult
+from plait_protocol_dubbo.forms import FORMS, HESSIAN
+from plait_protocol_dubbo.frame import (
+    BAD_REQUEST,
+    EVENT,
+    HEAD,
+    HEAD_BYTES,
+    HESSIAN2,
+    MAGIC,
+    READONLY,
+    REQUEST,
+    SERIALIZATION,
+    TWO_WAY,
+)
+from plait_protocol_dubbo.front import FRONT_BYTES
+from plait_protocol_dubbo.local import STATUSES
+from plait_protocol_dubbo.options import DubboOptions
+from plait_protocol_dubbo.reader import Reader, fault, not_dubbo
+from plait_protocol_dubbo.rewrite import request_body
+from plait_protocol_dubbo.server import answer_event
+from plait_protocol_dubbo.writer import Writer
+
+_unpack = HEAD.unpack_from
+_pack = HEAD.pack
+_status = STATUSES.get
+_DEFAULTS = DubboOptions()
+_MANY = 1 << 30
+
+
+class DubboClient(ClientCodec):
+    """The upstream side of Dubbo 2.
+
+    While a request is written in pieces, ``max_streams`` is 0: others take another connection rather than wait.
+    """
+
+    def __init__(self, options: DubboOptions | None = None) -> None:
+        super().__init__()
+        options = options or _DEFAULTS
+        self._reader = Reader(options)
+        self._writer = Writer(options.max_queued_bytes, options.max_padding_bytes)
+        self._between = False  # a frame is begun and not whole
+        self._dead = False
+        self._longest = options.max_frame_bytes
+        self._whole_to = self._reader.whole_to
+        self._id = 0
+        self._widened = False  # streams are welcome again, and the core was not told
+
+    # writing
+
+    def next_id(self) -> int:
+        """Ids count up; a connection does not live for the 2**63 that there are."""
+        self._id += 1
+        return self._id
+
+    def encode_request(self, request: Request, id: int) -> bytes:
+        """The request's frame under ``id``, or what is there of it."""
+        call = request.native
+        if type(call) is not DubboCall:
+            raise LocalProtocolError("no Dubbo request", status=500)
+        body = request.body
+        if body is not request.raw or request.headers.changed:
+            body = request_body(request, call)
+        if request.end:
+            frame = _pack(MAGIC, call.flag, 0, id, len(body)) + body
+            return frame if self._writer.streaming is None else self._writer.whole(frame, id)
+        length = call.length - len(call.body) + len(body)
+        form = call.form
+        out = self._writer.begin(
+            id, _pack(MAGIC, call.flag, 0, id, length) + body, length - len(body), form is not None and form.padding
+        )
+        self.max_streams = 0
+        return out
+
+    def encode_data(self, id: int, data: bytes, end: bool) -> bytes:
+        """A piece of a large request; with its last one comes what waited behind it."""
+        out = self._writer.piece(id, data, end)
+        self._widen()
+        return out
+
+    def encode_reset(self, id: int, reason: str) -> bytes | None:
+        """Fill up a request that is begun, and forget one that is not answered."""
+        if self._between and self._reader.left and self._reader.id == id:
+            self._reader.dropped = True
+        if not self._writer.has(id):
+            return b""
+        frame = self._writer.give_up(id)
+        self._widen()
+        return frame
+
+    def _widen(self) -> None:
+        if self._writer.streaming is None and not self.max_streams:
+            self.max_streams = _MANY
+            self._widened = True
+
+    def encode_ping(self) -> bytes:
+        """A heartbeat."""
+        self._id += 1
+        return self._writer.whole(_pack(MAGIC, REQUEST | TWO_WAY | EVENT | HESSIAN2, 0, self._id, 1) + b"N", small=True)
+
+    def unsent(self, id: int) -> int:
+        """Bytes of a large request that wait behind another one."""
+        return self._writer.waiting_bytes(id)
+
+    # reading
+
+    def feed(self, data: bytes) -> Sequence[Event]:
+        """Responses, and the pieces of large ones."""
+        events = self._feed_more(data) if self._between else self._read(data, 0)
+        if self._widened:
+            self._widened = False
+            return [*events, Window(0)] if not self._dead else events
+        return events
+
+    def _read(self, data: bytes, at: int) -> list[Event]:
+        events: list[Event] = []
+        size = len(data)
+        while size - at >= HEAD_BYTES:
+            magic, flag, status, id, length = _unpack(data, at)
+            body_at = at + HEAD_BYTES
+            end = body_at + length
+            if magic != MAGIC or length < 0:
+                events.append(self._lost(not_dubbo()))
+                return events
+            if length > self._whole_to:
+                if length <= self._longest and size - body_at < FRONT_BYTES:
+                    break
+                at = self._begin(events, data, body_at, flag, status, id, length)
+                continue
+            if end > size:
+                break
+            body = data[body_at:end]
+            at = end
+            if flag & (REQUEST | EVENT):
+                self._other(events, flag, id, body)
+                continue
+            result = DubboResult(flag, body, length, status)
+            response = Response(_status(status, 500), Headers(result), id, b"", "dubbo", body)
+            response.native = result
+            response.raw = body
+            response.code = status
+            events.append(response)
+        if at < size:
+            self._between = True
+            spoilt = self._reader.keep(data, at)
+            if spoilt is not None:
+                events.append(self._lost(spoilt))
+        return events
+
+    def _feed_more(self, data: bytes) -> Sequence[Event]:
+        if self._dead:
+            return ()
+        reader = self._reader
+        if not reader.left:
+            gathered = reader.add(data)
+            if gathered is None:
+                return ()
+            self._between = False
+            return self._read(gathered, 0) if isinstance(gathered, bytes) else [self._lost(gathered)]
+        size = len(data)
+        taken = min(reader.left, size)
+        reader.left -= taken
+        events: list[Event] = []
+        if not reader.dropped and taken:
+            events.append(Data(data if taken == size else data[:taken], not reader.left, reader.id))
+        if not reader.left:
+            self._between = False
+            if taken < size:
+                events += self._read(data, taken)
+        return events
+
+    def _begin(self, events: list[Event], data: bytes, at: int, flag: int, status: int, id: int, length: int) -> int:
+        """A frame that is not gathered begins; where in ``data`` what is there of it ends."""
+        end = min(at + length, len(data))
+        reader = self._reader
+        reader.id = id
+        reader.left = length - (end - at)
+        reader.dropped = True
+        self._between = reader.left > 0
+        if flag & (REQUEST | EVENT):
+            return end
+        if length > self._longest:
+            text = f"a response of {length} bytes, with at most {self._longest} allowed"
+            response = Response(502, Headers([]), id, b"", "dubbo", text.encode())
+            events.append(response)
+            return end
+        reader.dropped = False
+        first = data[at : at + FRONT_BYTES]
+        result = DubboResult(flag, first, length, status)
+        response = Response(_status(status, 500), Headers(result), id, b"", "dubbo", first)
+        response.native = result
+        response.raw = first
+        response.code = status
+        response.end = False
+        events.append(response)
+        if end > at + FRONT_BYTES:
+            events.append(Data(data[at + FRONT_BYTES : end], not reader.left, id))
+        return end
+
+    def _other(self, events: list[Event], flag: int, id: int, body: bytes) -> None:
+        """Heartbeats and other events, acknowledgements of ours, and requests from the server's side."""
+        if not flag & REQUEST:
+            events.append(Ping(True, id))
+            return
+        if flag & EVENT:
+            frame = answer_event(flag, id, body)
+        else:  # a callback: nobody here could take it
+            form = FORMS.get(flag & SERIALIZATION)
+            text = (form or HESSIAN).encode_str(b"callbacks do not pass a proxy")
+            serialization = flag & SERIALIZATION if form is not None else HESSIAN2
+            frame = _pack(MAGIC, serialization, BAD_REQUEST, id, len(text)) + text
+        if flag & TWO_WAY:
+            frame = self._writer.whole(frame, small=True)
+            if frame:
+                self.output.append(frame)
+        if flag & EVENT:
+            events.append(GoAway(reason="readonly") if _text(flag, body) == READONLY else Ping(False, id))
+
+    def _lost(self, error: RemoteProtocolError) -> Fault:
+        self._dead = self._between = True
+        self.reusable = False
+        self._reader.forget()
+        return Fault(error)
+
+    def eof(self) -> Sequence[Event]:
+        """A fault when the server ends inside a frame."""
+        if self._between and not self._dead:
+            return [self._lost(fault("connection closed inside a frame", "truncated_frame", 0))]
+        return ()
+
+
+def _text(flag: int, body: bytes) -> bytes:
+    """The string that an event is, or nothing."""
+    form = FORMS.get(flag & SERIALIZATION)
+    if form is None:
+        return b""
+    try:
+        return form.string(body, 0, len(body))[0]
+    except (IndexError, ValueError):
+        return b""

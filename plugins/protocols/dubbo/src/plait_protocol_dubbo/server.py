@@ -1,0 +1,302 @@
+"""The side that reads requests and writes responses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from plait.api import (
+    Data,
+    Event,
+    Fault,
+    Headers,
+    LocalProtocolError,
+    Ping,
+    RemoteProtocolError,
+    Request,
+    Response,
+    ServerCodec,
+)
+from plait_protocol_dubbo.call import DubboCall, DubboResult
+from plait_protocol_dubbo.forms import FORMS, HESSIAN
+from plait_protocol_dubbo.frame import (
+    EVENT,
+    FASTJSON2,
+    HEAD,
+    HEAD_BYTES,
+    HESSIAN2,
+    MAGIC,
+    OK,
+    READONLY,
+    REQUEST,
+    SERIALIZATION,
+    SERVER_ERROR,
+    TWO_WAY,
+    WITH_ATTACHMENTS,
+)
+from plait_protocol_dubbo.front import FRONT_BYTES, UNREADABLE, BrokenFront, read_front
+from plait_protocol_dubbo.local import encode_local
+from plait_protocol_dubbo.options import DubboOptions
+from plait_protocol_dubbo.reader import Reader, fault, not_dubbo
+from plait_protocol_dubbo.rewrite import response_body
+from plait_protocol_dubbo.writer import Writer
+
+_unpack = HEAD.unpack_from
+_pack = HEAD.pack
+_DEFAULTS = DubboOptions()
+_REFUSED_AT_MOST = 1024
+
+
+class DubboServer(ServerCodec):
+    """The downstream side of Dubbo 2."""
+
+    def __init__(self, options: DubboOptions | None = None) -> None:
+        super().__init__()
+        options = options or _DEFAULTS
+        self._reader = Reader(options)
+        self._writer = Writer(options.max_queued_bytes, options.max_padding_bytes)
+        self._between = False  # a frame is begun and not whole
+        self._dead = False
+        self._longest = options.max_frame_bytes
+        self._whole_to = self._reader.whole_to
+        self._front = UNREADABLE  # of the last request; callers repeat themselves
+        self._serialization = HESSIAN2  # of the last request
+        self._refused: dict[int, int] = {}  # the flags of requests that are answered with an error, by their ids
+        self._early = False  # the request that is being read in pieces is answered
+        self._events = 0  # sent
+
+    # reading
+
+    def feed(self, data: bytes) -> Sequence[Event]:
+        """Requests, and the pieces of large ones."""
+        return self._feed_more(data) if self._between else self._read(data, 0)
+
+    def _read(self, data: bytes, at: int) -> list[Event]:
+        events: list[Event] = []
+        size = len(data)
+        while size - at >= HEAD_BYTES:
+            magic, flag, _, id, length = _unpack(data, at)
+            body_at = at + HEAD_BYTES
+            end = body_at + length
+            if magic != MAGIC or length < 0:
+                events.append(self._lost(not_dubbo()))
+                return events
+            if length > self._whole_to:
+                if length <= self._longest and size - body_at < FRONT_BYTES:
+                    break
+                at = self._begin(events, data, body_at, flag, id, length)
+                continue
+            if end > size:
+                break
+            if flag & (REQUEST | EVENT) != REQUEST:
+                self._other(events, flag, id, data[body_at:end])
+                at = end
+                continue
+            front = self._front
+            serialization = flag & SERIALIZATION
+            if (
+                serialization != self._serialization
+                or not data.startswith(front.raw, body_at)
+                or not 0 < front.length <= length
+            ):
+                try:
+                    front = read_front(serialization, data, body_at, end)
+                except BrokenFront as error:
+                    events.append(self._broken(flag, id, str(error)))
+                    at = end
+                    continue
+                self._front = front
+                self._serialization = serialization
+            body = data[body_at:end]
+            call = DubboCall(flag, body, length, front)
+            request = Request(Headers(call), id, b"", front.method, front.path, "dubbo")
+            request.native = call
+            request.body = request.raw = body
+            if not flag & TWO_WAY:
+                request.oneway = True
+            events.append(request)
+            at = end
+        if at < size:
+            self._between = True
+            spoilt = self._reader.keep(data, at)
+            if spoilt is not None:
+                events.append(self._lost(spoilt))
+        return events
+
+    def _feed_more(self, data: bytes) -> Sequence[Event]:
+        if self._dead:
+            return ()
+        reader = self._reader
+        if not reader.left:
+            gathered = reader.add(data)
+            if gathered is None:
+                return ()
+            self._between = False
+            return self._read(gathered, 0) if isinstance(gathered, bytes) else [self._lost(gathered)]
+        size = len(data)
+        taken = min(reader.left, size)
+        reader.left -= taken
+        events: list[Event] = []
+        if not reader.dropped and taken:
+            events.append(Data(data if taken == size else data[:taken], not reader.left, reader.id))
+        if not reader.left:
+            self._between = False
+            self._early = False
+            if taken < size:
+                events += self._read(data, taken)
+        return events
+
+    def _begin(self, events: list[Event], data: bytes, at: int, flag: int, id: int, length: int) -> int:
+        """A frame that is not gathered begins; where in ``data`` what is there of it ends."""
+        end = min(at + length, len(data))
+        reader = self._reader
+        self._early = False
+        piece = b""
+        if length > self._longest:
+            reader.dropped = True
+            self._refuse(flag, id)
+            what = f"a request of {length} bytes, with at most {self._longest} allowed"
+            answered = flag & (REQUEST | EVENT | TWO_WAY) == REQUEST | TWO_WAY
+            events.append(Fault(fault(what, "frame_too_large", 413 if answered else 0, survives=True), id))
+        elif flag & (REQUEST | EVENT) != REQUEST:
+            reader.dropped = True
+            events.append(Fault(fault("a frame that is too large for its kind", "unexpected_frame", 0, True), id))
+        else:
+            try:
+                front = read_front(flag & SERIALIZATION, data, at, at + length)
+            except BrokenFront as error:
+                reader.dropped = True
+                events.append(self._broken(flag, id, str(error)))
+            else:
+                reader.dropped = False
+                first = data[at : at + FRONT_BYTES]
+                call = DubboCall(flag, first, length, front)
+                request = Request(Headers(call), id, b"", front.method, front.path, "dubbo")
+                request.native = call
+                request.body = request.raw = first
+                request.end = False
+                request.oneway = not flag & TWO_WAY
+                events.append(request)
+                piece = data[at + FRONT_BYTES : end]
+        reader.id = id
+        reader.left = length - (end - at)
+        self._between = reader.left > 0
+        if piece:
+            events.append(Data(piece, not reader.left, id))
+        return end
+
+    def _other(self, events: list[Event], flag: int, id: int, body: bytes) -> None:
+        """What is no request: heartbeats and other events, and the acknowledgements of ours."""
+        if not flag & REQUEST:
+            if flag & EVENT:
+                events.append(Ping(True, id))
+            else:
+                events.append(Fault(fault("a response that nobody asked for", "unexpected_frame", 0, True), id))
+            return
+        if flag & TWO_WAY:
+            frame = answer_event(flag, id, body)
+            frame = self._writer.whole(frame, small=True)
+            if frame:
+                self.output.append(frame)
+        events.append(Ping(False, id))
+
+    def _broken(self, flag: int, id: int, what: str) -> Fault:
+        self._refuse(flag, id)
+        return Fault(fault(what, "bad_request", 400 if flag & TWO_WAY else 0, survives=True), id)
+
+    def _refuse(self, flag: int, id: int) -> None:
+        if flag & TWO_WAY:
+            if len(self._refused) >= _REFUSED_AT_MOST:
+                self._refused.clear()  # of streams that had an answer already; the others are answered in Hessian
+            self._refused[id] = flag
+
+    def _lost(self, error: RemoteProtocolError) -> Fault:
+        self._dead = self._between = True
+        self.closing = True
+        self._reader.forget()
+        return Fault(error)
+
+    def eof(self) -> Sequence[Event]:
+        """A fault when the caller ends inside a frame."""
+        if self._between and not self._dead:
+            return [self._lost(fault("connection closed inside a frame", "truncated_frame", 0))]
+        return ()
+
+    # writing
+
+    def encode_response(self, request: Request, response: Response) -> bytes:
+        """The response's frame under the id that the caller gave, or what is there of it."""
+        id = request.id
+        if self._between and id == self._reader.id:
+            self._early = True
+        result = response.native
+        if type(result) is not DubboResult:
+            return self._encode_other(request, response)
+        body = response.body
+        if body is not response.raw or response.headers.changed:
+            body = response_body(request, response, result)
+        if response.end:
+            frame = _pack(MAGIC, result.flag, result.status, id, len(body)) + body
+            return frame if self._writer.streaming is None else self._writer.whole(frame, id)
+        length = result.length - len(result.body) + len(body)
+        head = _pack(MAGIC, result.flag, result.status, id, length)
+        form = result.form
+        may_pad = form is not None and form.padding and (result.status != OK or result.kind >= WITH_ATTACHMENTS)
+        return self._writer.begin(id, head + body, length - len(body), may_pad)
+
+    def _encode_other(self, request: Request, response: Response) -> bytes:
+        """An answer of our own, or of an upstream that spoke something else."""
+        call = request.native
+        refused = self._refused.pop(request.id, HESSIAN2) if self._refused else HESSIAN2
+        if request.oneway:
+            return b""
+        if not response.end:
+            raise LocalProtocolError("a response of another protocol has to be whole", status=500)
+        flag = call.flag if type(call) is DubboCall else refused
+        serialization, status, body = encode_local(request, response, flag)
+        return self._writer.whole(_pack(MAGIC, serialization, status, request.id, len(body)) + body, request.id, True)
+
+    def encode_data(self, request: Request, data: bytes, end: bool) -> bytes:
+        """A piece of a large response; with its last one comes what waited behind it."""
+        return self._writer.piece(request.id, data, end)
+
+    def encode_reset(self, request: Request, reason: str) -> bytes | None:
+        """Fill up a response that is begun; answer a request that is not answered; read over the rest of it."""
+        id = request.id
+        early = False
+        reader = self._reader
+        if self._between and reader.left and reader.id == id:
+            reader.dropped = True
+            early = self._early
+        if self._writer.has(id):
+            waited = self._writer.streaming != id
+            frame = self._writer.give_up(id)
+            if frame is None or not waited:
+                return frame
+        elif early or request.oneway:
+            return b""
+        call = request.native
+        flag = call.flag if type(call) is DubboCall else HESSIAN2
+        form = FORMS.get(flag & SERIALIZATION)
+        serialization = flag & SERIALIZATION if form is not None else HESSIAN2
+        text = (form or HESSIAN).encode_str(reason.encode() or b"reset")
+        return self._writer.whole(_pack(MAGIC, serialization, SERVER_ERROR, id, len(text)) + text, id, small=True)
+
+    def drain(self) -> bytes:
+        """The read-only event, as Java sends it: the caller asks other servers from now on."""
+        self.closing = True
+        self._events += 1
+        serialization = FASTJSON2 if self._serialization == FASTJSON2 else HESSIAN2
+        text = FORMS[serialization].encode_str(READONLY)
+        frame = _pack(MAGIC, REQUEST | EVENT | serialization, 0, self._events, len(text)) + text
+        return self._writer.whole(frame, small=True)
+
+    def unsent(self, id: int) -> int:
+        """Bytes of a large response that wait behind another one."""
+        return self._writer.waiting_bytes(id)
+
+
+def answer_event(flag: int, id: int, body: bytes) -> bytes:
+    """The acknowledgement of an event: null in its own serialization."""
+    form = FORMS.get(flag & SERIALIZATION)
+    null = form.null if form is not None else body[:16]
+    return _pack(MAGIC, EVENT | flag & SERIALIZATION, OK, id, len(null)) + null
