@@ -22,7 +22,7 @@ JAVA_OPTIONS = {
 
 
 class Peer(NamedTuple):
-    """``program`` and ``variant`` say how a client calls; ``cannot`` names cases that are beyond the peer itself."""
+    """``program`` and ``variant`` say how a client calls; ``cannot`` names cases that are beyond the peer's library."""
 
     program: str
     variant: str = "hessian2"

@@ -30,6 +30,10 @@ SERVERS = {
     "node": Peer("node sofarpc"),
     "python": Peer("python sofarpc sofarpc"),
 }
+# What peers get wrong by themselves.
+FAULTS = {
+    ("node protobuf", "java", "timeout"): "the client closes its connection for a message that answers no waiting call",
+}
 PATHS = {
     "one sidecar": [lambda cluster: generic_proxy(BOLT, cluster)],
     "two sidecars": [lambda cluster: generic_proxy(BOLT, cluster)] * 2,
@@ -48,7 +52,7 @@ def calls() -> Iterator[tuple[str, str, Case]]:
     """What each pair can do."""
     for client, server in pairs():
         for case in PROTOBUF_CASES if CLIENTS[client].variant == "protobuf" else CASES:
-            if case.name not in CLIENTS[client].cannot | SERVERS[server].cannot:
+            if (client, server, case.name) not in FAULTS:
                 yield client, server, case
 
 

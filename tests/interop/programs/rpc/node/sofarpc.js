@@ -70,7 +70,12 @@ function client(variant) {
 
 if (process.argv[2] === "server") {
   listenOn(Number(process.argv[3]));
-  const server = new RpcServer({ logger: quiet, port: Number(process.argv[3]), publishAddress: "127.0.0.1", proto });
+  const server = new RpcServer({
+    logger: quiet, port: Number(process.argv[3]), publishAddress: "127.0.0.1", proto,
+    // It would keep, for each connection, how a class was defined the first time, and read all later ones by that. Behind
+    // a sidecar callers share a connection, and those in Java order the fields of a request otherwise than those in Node.
+    disableDecodeCache: true,
+  });
   const noted = new Set();
   const refuse = (message) => {
     const error = new Error(message);
