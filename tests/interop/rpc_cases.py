@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ Result = dict[str, Any]
 Ask = Callable[[Sequence[Call]], list[Result]]
 
 _words = itertools.count(1)
+AFTER = Call("text", ("after",))
 PERSON = {"name": "Ann", "age": 30, "tags": ["one", "two"]}
 MIXED_LIST = [1, "two", None, [3], {"k": "v"}, True, 1.5]
 MIXED_MAP = {"int": 1, "text": "x", "list": [1, 2], "null": None, "true": True, "double": 1.5}
@@ -47,21 +49,32 @@ def _one_way(ask: Ask) -> Any:
 
 
 def _timeout(milliseconds: Any) -> Callable[[Ask], Any]:
-    """The error, and that the connection is of use after it, also when the answer has come that nobody waits for."""
+    """The error, and that there is a connection for calls after it."""
 
-    def ask_for_more(ask: Ask) -> Any:
+    def ask_again(ask: Ask) -> Any:
         (slept,) = ask([Call("sleep", (milliseconds,), 300)])
-        after = ask([Call("text", ("after",)), Call("sleep", (milliseconds,)), Call("text", ("at last",))])
-        return [slept, *after]
+        time.sleep(0.5)  # the late answer comes, for which some clients give up the connection
+        after = until(lambda: next((each for each in ask([AFTER]) if "value" in each), None), "a call after it")
+        return [slept, after]
 
-    return ask_for_more
+    return ask_again
+
+
+def _late_answer(milliseconds: Any) -> Callable[[Ask], Any]:
+    """As above, and that an answer for which nobody waits any more harms no call that is under way when it comes."""
+
+    def ask_meanwhile(ask: Ask) -> Any:
+        (slept,) = ask([Call("sleep", (milliseconds,), 300)])
+        return [slept, *ask([AFTER, Call("sleep", (milliseconds,))])]
+
+    return ask_meanwhile
 
 
 def _many(ask: Ask) -> Any:
     return ask([Call("text", (f"number {number}",)) for number in range(100)])
 
 
-AFTER = [{"value": "after"}, {"value": "slept"}, {"value": "at last"}]
+TIMEOUT = [None, {"value": "after"}]
 MANY = [{"value": f"number {number}"} for number in range(100)]
 
 SHARED = [
@@ -90,12 +103,14 @@ CASES = [
         lambda ask: ask([Call("older", ({"$person": PERSON}, 5))])[0],
         {"value": {"$person": {**PERSON, "age": 35}}},
     ),
-    Case("timeout", _timeout(600), [None, *AFTER]),
+    Case("timeout", _timeout(600), TIMEOUT),
+    Case("late answer", _late_answer(600), [*TIMEOUT, {"value": "slept"}]),
 ]
 # Protobuf: arguments and values are texts in messages, so a case says the same with texts.
 PROTOBUF_CASES = [
     *(case._replace(expected={"value": "true"}) if case.name == "one-way" else case for case in SHARED),
-    Case("timeout", _timeout("600"), [None, *AFTER]),
+    Case("timeout", _timeout("600"), TIMEOUT),
+    Case("late answer", _late_answer("600"), [*TIMEOUT, {"value": "slept"}]),
 ]
 
 

@@ -32,7 +32,11 @@ SERVERS = {
 }
 # What peers get wrong by themselves.
 FAULTS = {
-    ("node protobuf", "java", "timeout"): "the client closes its connection for a message that answers no waiting call",
+    (
+        "node protobuf",
+        "java",
+        "late answer",
+    ): "the client closes its connection for a message that answers no waiting call",
 }
 PATHS = {
     "one sidecar": [lambda cluster: generic_proxy(BOLT, cluster)],

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	transport "github.com/apache/dubbo-getty"
 	hessian "github.com/apache/dubbo-go-hessian2"
 	"github.com/apache/dubbo-go-hessian2/java_exception"
 	"github.com/dubbogo/gost/log/logger"
@@ -40,6 +41,8 @@ import (
 )
 
 const face = "plait.interop.Echo"
+
+const maxMessage = 32 << 20 // by itself it takes 1,000 kB
 
 type Person struct {
 	Name string
@@ -117,6 +120,7 @@ func say(line string) {
 
 func main() {
 	logger.SetLoggerLevel("error")
+	must(transport.SetLoggerLevel(transport.LoggerLevelError))
 	hessian.RegisterPOJO(&Person{})
 	hessian.RegisterPOJO(&Refused{})
 	if os.Args[1] == "server" {
@@ -124,6 +128,9 @@ func main() {
 		must(err)
 		// Else a service for metadata listens on every address.
 		must(metadata.NewOptions(metadata.WithMetadataType(constant.RemoteMetadataStorageType)).Init())
+		settings := getty.GetDefaultServerConfig()
+		settings.GettySessionParam.MaxMsgLen = maxMessage
+		getty.SetServerConfig(*settings)
 		s, err := server.NewServer(server.WithServerProtocol(protocol.WithDubbo(), protocol.WithIp("127.0.0.1"), protocol.WithPort(port)))
 		must(err)
 		must(s.RegisterService(&Echo{}, server.WithInterface(face), server.WithVersion("1.0"), server.WithNotRegister()))
@@ -169,6 +176,7 @@ func dial(target string) (*client.Connection, error) {
 func serve() {
 	settings := getty.GetDefaultClientConfig()
 	settings.ConnectionNum = 1
+	settings.GettySessionParam.MaxMsgLen = maxMessage
 	if period := os.Getenv("HEARTBEAT_MS"); period != "" {
 		settings.HeartbeatPeriod = period + "ms"
 	}

@@ -92,7 +92,7 @@ def plain(value: Any) -> Any:
     if hasattr(value, "_asdict"):
         fields = value._asdict()
         if "detailMessage" in fields:
-            return {"$exception": fields["detailMessage"]}
+            raise RuntimeError(fields["detailMessage"])  # it takes exceptions for values
         return {"$person": fields}
     return list(value) if isinstance(value, list) else value
 
