@@ -71,13 +71,9 @@ class Matrix:
 
     def port(self, server: str, path: str) -> int:
         """Where a client reaches a server on a path."""
-        if path == DIRECT:
-            return self._server_ports[server]
-        if not self._ports:
-            self._start_sidecars()
-        return self._ports[server, path]
+        return self._server_ports[server] if path == DIRECT else self._ports[server, path]
 
-    def _start_sidecars(self) -> None:
+    def start_sidecars(self) -> None:
         """One sidecar for each hop, with a listener for each server and path."""
         hops = [Sidecar() for _ in range(max(map(len, self._paths.values())))]
         for server, upstream in self._server_ports.items():
@@ -125,6 +121,7 @@ def matrix(
     """A matrix whose processes end with the block."""
     with ExitStack() as stack:
         found = Matrix(stack, directory, clients, servers, paths)
+        found.start_sidecars()
         try:
             yield found
         finally:

@@ -49,12 +49,7 @@ def dubbo_proxy(cluster: str) -> dict[str, Any]:
         "protocol_type": "Dubbo",
         "serialization_type": "Hessian2",
         "route_config": [{"name": cluster, "interface": "plait.interop.Echo", "routes": [route]}],
-        "dubbo_filters": [
-            {
-                "name": "envoy.filters.dubbo.router",
-                "typed_config": {"@type": f"{_TYPES}.dubbo_proxy.router.v3.Router"},
-            }
-        ],
+        "dubbo_filters": [{"name": "envoy.filters.dubbo.router"}],
     }
     return {"name": "envoy.filters.network.dubbo_proxy", "typed_config": config}
 
