@@ -41,6 +41,8 @@ class ServerCodec(ABC):
     """True once no further request will be read: the core closes when the last response is written."""
     held: bool
     """True while bytes wait for the response in progress: the core calls ``feed(b"")`` when it is finished."""
+    congested: bool = False
+    """Set by the core while the peer takes nothing of what is written: what it asks for meanwhile adds up."""
 
     def __init__(self) -> None:
         self.output = []
@@ -79,7 +81,10 @@ class ServerCodec(ABC):
         return None
 
     def drain(self) -> bytes:
-        """Tell the peer to send no new requests; ``closing`` turns true once those under way are answered."""
+        """Tell the peer to send no new requests, and let ``closing`` turn true once it sends none.
+
+        Where the peer does not say so, leave ``closing`` false: the core waits a moment for what is on its way.
+        """
         self.closing = True
         return b""
 
@@ -112,6 +117,8 @@ class ClientCodec(ABC):
     """True while only the end of all we write can tell the peer of a request's end: in a tunnel."""
     max_streams: int
     """How many streams the peer allows at once (multiplexed protocols)."""
+    congested: bool = False
+    """Set by the core while the peer takes nothing of what is written: what it asks for meanwhile adds up."""
     heartbeat_s: float = 0.0
     """After how long a silence the core sends ``encode_ping``; 0 for never."""
     heartbeat_timeout_s: float = 0.0

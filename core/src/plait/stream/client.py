@@ -344,11 +344,13 @@ class ClientConnection(asyncio.Protocol, Timed):
 
     def pause_writing(self) -> None:
         self.write_paused = True
+        self.codec.congested = True
         for forward in tuple(self.streams.values()):
             forward.upstream_slow(True)
 
     def resume_writing(self) -> None:
         self.write_paused = False
+        self.codec.congested = False
         for forward in tuple(self.streams.values()):
             if not self.full(forward):
                 forward.upstream_slow(False)

@@ -269,12 +269,14 @@ class ServerConnection(asyncio.Protocol, Timed):
 
     def pause_writing(self) -> None:
         self.write_paused = True
+        self.codec.congested = True
         for stream in tuple(self.streams.values()):
             if stream.sink is not None:
                 stream.sink.pause()
 
     def resume_writing(self) -> None:
         self.write_paused = False
+        self.codec.congested = False
         for stream in tuple(self.streams.values()):
             if stream.sink is not None and not stream.response_held:
                 if self.flow_controlled and self.codec.unsent(stream.request.id) > HELD_BYTES:
@@ -289,13 +291,13 @@ class ServerConnection(asyncio.Protocol, Timed):
         frame = self.codec.drain()
         if frame:
             self.transport.write(frame)
-        if not self.codec.closing:  # the peer says when it has heard; it may have sent something before
+        if not self.codec.closing:  # the peer may have sent something before it heard
             self.proxy.context.call_later(DELAYED_CLOSE_S, self._drained)
         elif not self.streams and not self._feeding:
             self._close()
 
     def _drained(self) -> None:
-        """A peer that never says that it has heard sends nothing more that is to be answered."""
+        """Whatever was on its way is there by now."""
         self.codec.closing = True
         if not self.streams:
             self._close()

@@ -53,7 +53,9 @@ def test_goaway_may_come_first() -> None:
     assert sniff(b"\x01\x01\x00\x64") is Sniff.YES
 
 
-@pytest.mark.parametrize("wrong", [{"version": 3}, {"max_frame_bytes": 0}, {"stream_threshold_bytes": -1}, {"heartbeat_s": -1.0}])
+@pytest.mark.parametrize(
+    "wrong", [{"version": 3}, {"max_frame_bytes": 0}, {"stream_threshold_bytes": -1}, {"heartbeat_s": -1.0}]
+)
 def test_options_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         BoltOptions(**wrong)

@@ -95,6 +95,7 @@ def errors(**fields: Any) -> list[str]:
 def test_the_whole() -> None:
     made = settings()
     assert (made.stat_prefix, made.protocol, made.routes) == ("dubbo.in", "dubbo", "r")
+    assert made.stream_idle_timeout_s == 300.0, "routes have no timeout, and no call may wait for ever"
     assert [one.type for one in made.filters] == ["envoy.filters.dubbo.router"], "there without being named"
 
 

@@ -48,6 +48,8 @@ def unused(*arguments: object) -> Any:
 class Codec:
     """Remembers the options it was made with."""
 
+    flow_controlled = False
+
     def __init__(self, options: Options | None) -> None:
         self.options = options
 
@@ -115,6 +117,17 @@ def test_codec_type_says_which_protocols_are_spoken(
 ) -> None:
     proxy = make(HcmSettings("in", codec=codec, http_filters=(ROUTER,)), *installed, router=End())
     assert [one.name for one in proxy.protocols] == expected
+
+
+@pytest.mark.parametrize(
+    ("codec", "installed", "expected"),
+    [("http2", ("http1", "http2"), "http1"), ("auto", ("http1", "http2"), "http1"), ("http2", ("http2",), "http2")],
+)
+def test_clusters_that_name_no_protocol_are_spoken_to_in_http1(
+    codec: str, installed: tuple[str, ...], expected: str
+) -> None:
+    proxy = make(HcmSettings("in", codec=codec, http_filters=(ROUTER,)), *installed, router=End())
+    assert proxy.upstream_name == expected
 
 
 @pytest.mark.parametrize(("codec", "installed"), [("http2", ("http1",)), ("auto", ())])

@@ -72,6 +72,17 @@ def test_codec_options_are_objects_of_the_codec_s_class() -> None:
     assert (options.accept_http_10, options.allow_absolute_url, options.default_host_for_http_10) == (True, False, "h")
 
 
+def test_both_codecs_are_told_what_auto_may_find() -> None:
+    settings = translated(
+        max_request_headers_kb=8,
+        http2_protocol_options={"max_concurrent_streams": 100, "initial_stream_window_size": 65536},
+    )
+    http1: Any = settings.codec_options["http1"]
+    http2: Any = settings.codec_options["http2"]
+    assert (http1.max_request_headers_kb, http2.max_request_headers_kb) == (8, 8)
+    assert (http2.max_concurrent_streams, http2.initial_stream_window_size) == (100, 65536)
+
+
 def test_edge_rules() -> None:
     edge = translated(
         use_remote_address=True,
@@ -127,7 +138,10 @@ def test_edge_rules() -> None:
     ("fields", "message"),
     [
         ({"codec_type": "HTTP3"}, "codec_type HTTP3 is not supported"),
-        ({"codec_type": "HTTP2"}, "http2"),
+        (
+            {"codec_type": "HTTP2", "http2_protocol_options": {"allow_metadata": True}},
+            "'allow_metadata' is not supported",
+        ),
         ({"tracing": {}}, "'tracing' is not supported"),
         ({"local_reply_config": {}}, "'local_reply_config' is not supported"),
         ({"route_config": None, "rds": {"route_config_name": "r"}}, "no routes of its own"),

@@ -1,4 +1,4 @@
-"""How a cluster is spoken to: envoy.extensions.upstreams.http.v3.HttpProtocolOptions, or the options of an RPC protocol.
+"""How to speak to a cluster: envoy.extensions.upstreams.http.v3.HttpProtocolOptions, or the options of an RPC protocol.
 
 Those are a TypedStruct under the name that generic_proxy has for the protocol's codec.
 """
@@ -82,7 +82,7 @@ def _options(message: Any, where: Where, translator: Translator) -> UpstreamHttp
             raise inside.error("explicit_http_config names no protocol", expected=f"one of {', '.join(_CODECS)}")
         protocol = _CODECS[codec]
         more: dict[str, object] = {}
-        if protocol == "http1":
+        if protocol in ("http1", "http2"):
             more["max_headers_count"] = wrapped(common, "max_headers_count", None)
             more["max_request_headers_kb"] = wrapped(common, "max_response_headers_kb", None)
         fields = {codec: getattr(message.explicit_http_config, codec)}

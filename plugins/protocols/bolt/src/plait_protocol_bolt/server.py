@@ -44,7 +44,7 @@ class BoltServer(ServerCodec):
         """Requests, and the pieces of those that are long.
 
         Requests are told after ``drain`` too: Bolt cannot ask its callers to stop, and each that is dropped is a call
-        that fails. The connection closes as soon as no request is under way.
+        that fails. The core closes the connection a moment later, when no request is under way.
         """
         events = self._reader.read(data)
         if self._reader.broken:
@@ -110,7 +110,6 @@ class BoltServer(ServerCodec):
 
     def drain(self) -> bytes:
         """A goaway where the options allow it or the caller has sent one itself; nothing otherwise."""
-        self.closing = True
         if not (self._options.enable_bolt_goaway or self._reader.goaway_known):
             return b""
         layout = self._reader.layout

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 
-from plait.api import UNGROWN, Block
-from plait.api.headers import Field, decode
+from plait.api import UNGROWN, Block, Field, decode
 from plait_protocol_dubbo.form import Attachments, BrokenBody, Form
 from plait_protocol_dubbo.forms import FORMS
 from plait_protocol_dubbo.frame import EXCEPTION, NAMES, NULL, OK, SERIALIZATION, TWO_WAY, WITH_ATTACHMENTS

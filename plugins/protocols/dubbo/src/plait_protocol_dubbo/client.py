@@ -56,6 +56,8 @@ class DubboClient(ClientCodec):
     def __init__(self, options: DubboOptions | None = None) -> None:
         super().__init__()
         options = options or _DEFAULTS
+        self.heartbeat_s = options.heartbeat_s
+        self.heartbeat_timeout_s = options.heartbeat_timeout_s
         self._reader = Reader(options)
         self._writer = Writer(options.max_queued_bytes, options.max_padding_bytes)
         self._between = False  # a frame is begun and not whole

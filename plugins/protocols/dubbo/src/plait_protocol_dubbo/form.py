@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from plait.api.headers import Field
+from plait.api import Field
 
 ENTRIES_AT_MOST = 1024
 """Attachments of one message."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from plait.api.headers import Field
+from plait.api import Field
 from plait_protocol_dubbo.form import ENTRIES_AT_MOST, Attachments, BrokenBody, Entry, Form
 from plait_protocol_hessian import Decoder, Encoder, HessianError
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from plait.api import LocalProtocolError, Request, Response
-from plait.api.headers import Field
+from plait.api import Field, LocalProtocolError, Request, Response
 from plait_protocol_dubbo.call import DubboCall, DubboResult, LazyBlock
 from plait_protocol_dubbo.form import Attachments, BrokenBody, Form
 from plait_protocol_dubbo.frame import NULL, WITH_ATTACHMENTS

@@ -283,7 +283,6 @@ class DubboServer(ServerCodec):
 
     def drain(self) -> bytes:
         """The read-only event, as Java sends it: the caller asks other servers from now on."""
-        self.closing = True
         self._events += 1
         serialization = FASTJSON2 if self._serialization == FASTJSON2 else HESSIAN2
         text = FORMS[serialization].encode_str(READONLY)

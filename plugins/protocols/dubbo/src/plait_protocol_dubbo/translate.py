@@ -35,6 +35,7 @@ _HANDLED = frozenset(
 _ROUTER = "envoy.filters.dubbo.router"
 _SERVICE = MatchInput("service")
 _METHOD = MatchInput("method")
+_IDLE_S = 300.0
 
 
 def dubbo_proxy(message: Any, where: Where, translator: Translator) -> RpcProxySettings:
@@ -52,6 +53,7 @@ def dubbo_proxy(message: Any, where: Where, translator: Translator) -> RpcProxyS
         protocol="dubbo",
         routes=translator.add_route_configuration(_table(message, where, translator)),
         filters=filters,
+        stream_idle_timeout_s=_IDLE_S,
     )
 
 
@@ -147,7 +149,7 @@ def _arguments(message: Any, where: Where) -> Iterator[Condition]:
 
 
 def _action(message: Any, where: Where, translator: Translator) -> ForwardAction:
-    """Its only clock is the call's own time-out: Envoy's dubbo_proxy has none either."""
+    """Routes have no timeout, as in Envoy; ``_IDLE_S`` is there so that no call waits for ever."""
     translator.only(message, where, {"cluster", "weighted_clusters"})
     kind = message.WhichOneof("cluster_specifier")
     if kind == "weighted_clusters":

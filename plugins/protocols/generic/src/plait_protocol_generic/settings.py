@@ -11,6 +11,7 @@ from plait import Extension
 class RpcProxySettings:
     """``protocol`` is a registered ``ProtocolType``, ``codec_options`` an object of its options or None.
 
+    ``stream_idle_timeout_s`` bounds a call on which nothing moves, for proxies whose routes have no timeout.
     ``stat_prefix`` is the whole of it, such as ``generic_proxy.in``; ``routes`` names the route configuration. Times
     are seconds, 0 for no limit.
     """
@@ -22,3 +23,4 @@ class RpcProxySettings:
     access_log: tuple[Extension, ...] = ()
     codec_options: object = None
     idle_timeout_s: float = 3600.0
+    stream_idle_timeout_s: float = 0.0

@@ -5,7 +5,7 @@ The core serves the streams; this puts together what it serves them with.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from plait import Context, PluginError, ProtocolType, StreamFilter
 from plait.stream import FilterChain, Limits, StreamProxy
@@ -47,6 +47,7 @@ def http_connection_manager(settings: HcmSettings, context: Context) -> StreamPr
                 max_requests_per_connection=settings.max_requests_per_connection,
             ),
             codec_options=settings.codec_options,
+            upstream=_upstream(protocols, context),
             access_logs=[context.build("telemetry", log) for log in settings.access_log],
         )
     except Exception:
@@ -67,3 +68,12 @@ def _protocols(codec: str, context: Context) -> list[ProtocolType]:
             continue
         found.append(protocol)
     return found
+
+
+def _upstream(protocols: list[ProtocolType], context: Context) -> ProtocolType:
+    """What is spoken to clusters that do not say: HTTP/1.1, whatever the caller speaks; or the one there is."""
+    try:
+        protocol: Any = context.protocol("http1")
+    except PluginError:
+        return protocols[0]
+    return cast("ProtocolType", protocol)

@@ -117,6 +117,9 @@ def _codec_options(codec: str, message: Any, where: Where, translator: Translato
                 translator.warn(where / field, f"field {field!r} has no effect: no plugin here speaks {protocol}")
             continue
         options = translator.protocol_options(protocol, where, {field: getattr(message, field)}, **limits)
+        if protocol == "http2" and message.http2_protocol_options.HasField("connection_keepalive"):
+            at = where / field / "connection_keepalive"
+            translator.warn(at, "field 'connection_keepalive' has no effect: only connections to upstreams are pinged")
         if options is not None:
             made[protocol] = options
     return made

@@ -1,6 +1,6 @@
 module plait.interop/dubbo
 
-go 1.26.8
+go 1.25.0
 
 require (
 	dubbo.apache.org/dubbo-go/v3 v3.3.2
