@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 _TYPES = "type.googleapis.com/envoy.extensions.filters.network"
@@ -66,18 +67,33 @@ class Sidecar:
         self._clusters: list[dict[str, Any]] = []
         self.ports: list[int] = []
 
-    def add(self, name: str, port: int, network_filter: dict[str, Any], upstream: int) -> None:
-        """A listener whose filter routes to the cluster ``name``, which has one endpoint."""
+    def add(
+        self,
+        name: str,
+        port: int,
+        network_filter: dict[str, Any],
+        upstream: int,
+        options: Mapping[str, dict[str, Any]] | None = None,
+    ) -> None:
+        """A listener whose filter routes to the cluster ``name``, which has one endpoint.
+
+        ``options`` are those of the protocol that the cluster is spoken to in, by the protocol's name.
+        """
         self.ports.append(port)
         self._listeners.append(
             {"name": name, "address": _address(port), "filter_chains": [{"filters": [network_filter]}]}
         )
+        packed = {}
+        for protocol, values in (options or {}).items():
+            key = f"plait.generic_proxy.codecs.{protocol}"
+            packed[key] = {"@type": "type.googleapis.com/xds.type.v3.TypedStruct", "type_url": key, "value": values}
         endpoints = [{"lb_endpoints": [{"endpoint": {"address": _address(upstream)}}]}]
         self._clusters.append(
             {
                 "name": name,
                 "type": "STATIC",
                 "connect_timeout": "2s",
+                "typed_extension_protocol_options": packed,
                 "load_assignment": {"cluster_name": name, "endpoints": endpoints},
             }
         )

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.interop.relay import dubbo_frames
+from tests.interop.rpc import Call
 from tests.interop.rpc_cases import CASES, Case, matches
 from tests.interop.rpc_idle import Idle, idle
 from tests.interop.rpc_matrix import DIRECT, Matrix, matrix
 from tests.interop.rpc_peers import Peer
 from tests.interop.rpc_restart import check_restart
 from tests.interop.rpc_sidecars import DUBBO, dubbo_proxy, generic_proxy
+from tests.interop.rpc_upstream import check_upstream_heartbeats
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -119,6 +122,22 @@ def idle_connections(peers: Matrix) -> Iterator[Idle]:
 @pytest.mark.parametrize("client", ["java", "go"])
 def test_idle_connection_is_kept_by_heartbeats(idle_connections: Idle, client: str, server: str, path: str) -> None:
     idle_connections.check(client, server, path)
+
+
+def test_sidecar_keeps_its_idle_connections_with_heartbeats(peers: Matrix, tmp_path: Path) -> None:
+    make = PATHS["generic_proxy"][0]
+    check_upstream_heartbeats(peers, "apache-dubbo-js", SERVERS, make, "dubbo", tmp_path, dubbo_frames)
+
+
+@pytest.mark.parametrize("path", [DIRECT, *PATHS])
+@pytest.mark.parametrize(
+    ("client", "server"), [("java", "java"), ("java fastjson2", "java"), ("java", "go"), ("go", "java")]
+)
+def test_large_messages_flow_both_ways(peers: Matrix, client: str, server: str, path: str) -> None:
+    text = "0123456789abcdef" * (1 << 19)
+    assert peers.result(client, server, path, Case("8 MB", lambda ask: ask([Call("text", (text,), 30_000)]), None)) == [
+        {"value": text}
+    ]
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.interop.relay import bolt_frames
+from tests.interop.rpc import Call
 from tests.interop.rpc_cases import CASES, PROTOBUF_CASES, Case, matches
 from tests.interop.rpc_idle import Idle, idle
 from tests.interop.rpc_matrix import DIRECT, Matrix, matrix
 from tests.interop.rpc_peers import Peer
 from tests.interop.rpc_restart import check_restart
 from tests.interop.rpc_sidecars import BOLT, generic_proxy
+from tests.interop.rpc_upstream import check_upstream_heartbeats
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -96,6 +99,20 @@ def idle_connections(peers: Matrix) -> Iterator[Idle]:
 @pytest.mark.parametrize("client", ["java", "node", "node v2 with checksums"])
 def test_idle_connection_is_kept_by_heartbeats(idle_connections: Idle, client: str, server: str, path: str) -> None:
     idle_connections.check(client, server, path)
+
+
+def test_sidecar_keeps_its_idle_connections_with_heartbeats(peers: Matrix, tmp_path: Path) -> None:
+    make = PATHS["one sidecar"][0]
+    check_upstream_heartbeats(peers, "java protobuf", SERVERS, make, "bolt", tmp_path, bolt_frames)
+
+
+@pytest.mark.parametrize("path", [DIRECT, *PATHS])
+@pytest.mark.parametrize(("client", "server"), [("java", "java"), ("node", "java"), ("java", "node"), ("node", "node")])
+def test_large_messages_flow_both_ways(peers: Matrix, client: str, server: str, path: str) -> None:
+    text = "0123456789abcdef" * (1 << 19)
+    assert peers.result(client, server, path, Case("8 MB", lambda ask: ask([Call("text", (text,), 30_000)]), None)) == [
+        {"value": text}
+    ]
 
 
 @pytest.mark.parametrize("path", PATHS)
