@@ -49,7 +49,8 @@ async def run(arguments: argparse.Namespace) -> None:
     protocol = importlib.import_module(arguments.protocol)
     reader, writer = await asyncio.open_connection("127.0.0.1", arguments.port)
     connection = Connection(protocol, arguments.app, reader, writer)
-    calls = itertools.count() if arguments.calls is None else iter(range(arguments.calls))
+    number_of_calls = len(arguments.method) if arguments.calls is None else arguments.calls
+    calls = iter(range(number_of_calls)) if number_of_calls else itertools.count()
 
     async def some() -> None:
         for number in calls:  # each takes the next one of all
@@ -75,7 +76,7 @@ def main() -> int:
     parser.add_argument("port", type=int)
     parser.add_argument("method", nargs="*", default=["sayHello"], help="methods to call in turn (sayHello)")
     parser.add_argument("--app", default="shop", help="the name of the calling application (shop)")
-    parser.add_argument("--calls", type=int, help="how many calls; without it, until it is ended")
+    parser.add_argument("--calls", type=int, help="how many calls; one of each method unless told, 0 for no end")
     parser.add_argument("--rate", type=float, default=50.0, help="calls a second (50)")
     arguments = parser.parse_args()
     code = 0

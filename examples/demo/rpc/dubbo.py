@@ -16,6 +16,7 @@ from asyncio import StreamReader
 from struct import Struct
 
 from call import SERVICE, TIMEOUT_MS, Answer, Call
+
 from plait_protocol_hessian import dumps, loads
 
 HEAD = Struct(">HBBqi")

@@ -14,6 +14,7 @@ from asyncio import StreamReader
 from struct import Struct
 
 from call import SERVICE, TIMEOUT_MS, Answer, Call
+
 from plait_protocol_hessian import Dialect, HessianObject, TypedList, dumps, loads
 
 REQUEST_HEAD, RESPONSE_HEAD = Struct(">BBHBIBiHHI"), Struct(">BBHBIBHHHI")
