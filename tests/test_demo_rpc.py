@@ -121,7 +121,7 @@ def test_heartbeat_is_told_from_a_call_and_its_answer_is_no_answer_to_one(
     assert protocols[protocol].heartbeat_answer(7) == answers[protocol]
 
 
-@pytest.mark.parametrize(("protocol", "error"), [("sofarpc", "SOFARPC: no"), ("dubbo", "Dubbo status 70: no")])
+@pytest.mark.parametrize(("protocol", "error"), [("sofarpc", "SOFARPC: no"), ("dubbo", "Dubbo status 40: no")])
 def test_failure_is_an_error_to_the_caller(protocols: dict[str, ModuleType], protocol: str, error: str) -> None:
     assert read(protocols[protocol].read_answer, protocols[protocol].failure(3, "no")) == (3, "", error)
 

@@ -15,6 +15,7 @@ import time
 from call import TIMEOUT_MS, Answer
 
 AT_ONCE = 4
+PATIENCE_S = 20
 
 
 class Connection:
@@ -44,10 +45,20 @@ class Connection:
                 waiting.set_result(answer)
 
 
+async def connected(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect, with patience for a sidecar that was started just before."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            try:
+                return await asyncio.open_connection("127.0.0.1", port)
+            except ConnectionRefusedError:
+                await asyncio.sleep(0.1)
+
+
 async def run(arguments: argparse.Namespace) -> None:
     """Make the calls, some at once."""
     protocol = importlib.import_module(arguments.protocol)
-    reader, writer = await asyncio.open_connection("127.0.0.1", arguments.port)
+    reader, writer = await connected(arguments.port)
     connection = Connection(protocol, arguments.app, reader, writer)
     number_of_calls = len(arguments.method) if arguments.calls is None else arguments.calls
     calls = iter(range(number_of_calls)) if number_of_calls else itertools.count()

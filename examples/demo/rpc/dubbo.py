@@ -22,7 +22,7 @@ from plait_protocol_hessian import dumps, loads
 HEAD = Struct(">HBBqi")
 MAGIC, HESSIAN2 = 0xDABB, 2
 REQUEST, TWO_WAY, EVENT = 0x80, 0x40, 0x20
-OK, SERVICE_ERROR = 20, 70
+OK, BAD_REQUEST = 20, 40
 EXCEPTION, VALUE, WITH_ATTACHMENTS = 0, 1, 3
 DUBBO_VERSION, SERVICE_VERSION = "2.0.2", "1.0.0"
 
@@ -58,7 +58,7 @@ def result(id: int, text: str) -> bytes:
 
 def failure(id: int, reason: str) -> bytes:
     """The answer to a call that could not be made."""
-    return _response(id, SERVICE_ERROR, dumps(reason))
+    return _response(id, BAD_REQUEST, dumps(reason))
 
 
 def heartbeat_answer(id: int) -> bytes:
