@@ -15,7 +15,7 @@ import h2.events as happened
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
-from h2.exceptions import StreamClosedError
+from h2.exceptions import ProtocolError, StreamClosedError
 from h2.settings import SettingCodes, Settings
 
 from plait import CONTINUE, Stream, StreamFilter, Verdict
@@ -70,6 +70,7 @@ class Session:
             self.h2.local_settings = Settings(client=client, initial_values={**_SETTINGS, **settings})
         self.messages: dict[int, Message] = {}
         self.held: set[int | None] = set()
+        self.holds = b""
         self.goaways: list[tuple[int, int]] = []
         self.pings = 0
         self.answers_pings = True
@@ -104,12 +105,12 @@ class Session:
             data = await self.peer.reader.read(1 << 16)
         finally:
             self._reading = False
+            self._moved.set()
         self.closed = not data
         if data:
             for event in self.h2.receive_data(data):
                 self._note(event)
             await self.flush()
-        self._moved.set()
         return bool(data)
 
     async def until(self, condition: Callable[[], object], what: str) -> None:
@@ -117,7 +118,11 @@ class Session:
         try:
             async with asyncio.timeout(DEADLINE_S / 2):
                 while not condition():
-                    assert await self.read(), f"the connection ended before {what}"
+                    alive = True
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(0.05):  # what is sent meanwhile may be what is waited for
+                            alive = await self.read()
+                    assert alive, f"the connection ended before {what}"
         except TimeoutError:
             raise AssertionError(f"gave up waiting for {what}") from None
 
@@ -138,6 +143,8 @@ class Session:
             message.fields = list(event.headers)
             if isinstance(event, happened.RequestReceived):
                 self.begun.append(message)
+                if self.holds and message.field(b":path") == self.holds:
+                    self.held.add(message.id)
         elif isinstance(event, happened.InformationalResponseReceived):
             message.interims.append(list(event.headers))
         elif isinstance(event, happened.TrailersReceived):
@@ -164,7 +171,7 @@ class Session:
         """Read a held stream again."""
         self.held.discard(message.id)
         size, message.uncredited = message.uncredited, 0
-        if size:
+        if size and not message.over:
             self.h2.increment_flow_control_window(size, message.id)
         await self.flush()
 
@@ -231,18 +238,30 @@ class Session:
 
 
 class Http2Upstream:
-    """A handler for ``Upstream``: calls ``serve`` once a request's head is there, or once all of it is (``whole``)."""
+    """A handler for ``Upstream``: calls ``serve`` once a request's head is there, or once all of it is (``whole``).
 
-    def __init__(self, serve: Serve, *, settings: Mapping[SettingCodes, int] | None = None, whole: bool = True) -> None:
+    Requests of the path ``holds`` are read slowly: their window is not given back before ``release``.
+    """
+
+    def __init__(
+        self,
+        serve: Serve,
+        *,
+        settings: Mapping[SettingCodes, int] | None = None,
+        whole: bool = True,
+        holds: bytes = b"",
+    ) -> None:
         self.sessions: list[Session] = []
         self.asked: list[Message] = []
         """All requests, in the order in which their heads came."""
         self._serve = serve
         self._settings = settings
         self._whole = whole
+        self._holds = holds
 
     async def __call__(self, peer: Peer, number: int) -> None:
         session = Session(peer, client=False, settings=self._settings)
+        session.holds = self._holds
         self.sessions.append(session)
         await session.begin()
         waiting: list[Message] = []
@@ -259,8 +278,11 @@ class Http2Upstream:
                 task.cancel()
 
     async def _guarded(self, session: Session, message: Message) -> None:
-        with contextlib.suppress(ConnectionError, StreamClosedError):
+        try:
             await self._serve(session, message)
+        except (ConnectionError, ProtocolError, KeyError):
+            if message.reset is None and not session.closed:
+                raise
 
 
 async def echo(session: Session, message: Message) -> None:
