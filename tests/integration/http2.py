@@ -17,6 +17,7 @@ from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError, StreamClosedError
 from h2.settings import SettingCodes, Settings
+from hyperframe.frame import Frame, GoAwayFrame
 
 from plait import CONTINUE, Stream, StreamFilter, Verdict
 from tests.integration.harness import DEADLINE_S, Handler, Json, Mesh, Peer, Upstream, cluster, configuration
@@ -57,6 +58,15 @@ class Message:
         return self.ended or self.reset is not None
 
 
+class _Lasting(H2Connection):
+    """Goes on with the streams that a GOAWAY leaves; the library itself would refuse to."""
+
+    def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Frame], list[happened.Event]]:
+        event = happened.ConnectionTerminated()
+        event.error_code, event.last_stream_id = frame.error_code, frame.last_stream_id
+        return [], [event]
+
+
 class Session:
     """One end. ``held`` are streams whose window is not given back, for a reader that is slow; None stands for all."""
 
@@ -65,7 +75,7 @@ class Session:
         config = H2Configuration(
             client_side=client, header_encoding=None, validate_outbound_headers=False, normalize_outbound_headers=False
         )
-        self.h2 = H2Connection(config)
+        self.h2 = _Lasting(config)
         if settings:
             self.h2.local_settings = Settings(client=client, initial_values={**_SETTINGS, **settings})
         self.messages: dict[int, Message] = {}
@@ -74,6 +84,8 @@ class Session:
         self.goaways: list[tuple[int, int]] = []
         self.pings = 0
         self.answers_pings = True
+        self.acknowledged = False
+        """The peer knows our settings."""
         self.closed = False
         self.begun: list[Message] = []
         self._moved = asyncio.Event()
@@ -131,12 +143,12 @@ class Session:
         message = self.messages.setdefault(id, Message(id)) if id else None
         if isinstance(event, happened.ConnectionTerminated):
             self.goaways.append((event.last_stream_id or 0, int(event.error_code or 0)))
-            # The library would refuse to go on with the streams that are still served.
-            self.h2.state_machine.state = self.h2.state_machine.state.__class__["CLIENT_OPEN"]
         elif isinstance(event, happened.PingReceived):
             self.pings += 1
             if not self.answers_pings:
                 self.h2.clear_outbound_data_buffer()
+        elif isinstance(event, happened.SettingsAcknowledged):
+            self.acknowledged = True
         elif message is None:
             pass
         elif isinstance(event, happened.RequestReceived | happened.ResponseReceived):
