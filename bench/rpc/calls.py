@@ -22,7 +22,7 @@ GRACE_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """`connections` × `depth` calls of `wire` under way at any time, from one thread."""
+    """`connections` times `depth` calls of `wire` under way at any time, from one thread."""
 
     wire: Wire
     connections: int
