@@ -85,10 +85,10 @@ class ClientConnection(asyncio.Protocol, Timed):
             self.transport.abort()
             return
         else:
-            self._pinged = True
-            wait_s = codec.heartbeat_timeout_s or wait_s
             frame = codec.encode_ping()
             if frame:
+                self._pinged = True
+                wait_s = codec.heartbeat_timeout_s or wait_s
                 self.write(frame)
             self._flush()
         self.heard = False

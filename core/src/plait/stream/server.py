@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from plait.api.connection import Connection
-from plait.api.errors import ProtocolError, RemoteProtocolError
+from plait.api.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from plait.api.headers import Headers
 from plait.api.message import DATA, FAULT, REQUEST, RESET, TRAILERS, WINDOW, Fault, Request, Reset
 from plait.api.protocol import PoolMode, ProtocolType, ServerCodec
@@ -124,8 +124,13 @@ class ServerConnection(asyncio.Protocol, Timed):
         """Answer a request whose id another one has; that one goes on."""
         error = RemoteProtocolError(f"request id {request.id} is in use", counter="duplicate_request_id")
         self.proxy.protocol_error(error)
+        if request.oneway:
+            return
         response = self.protocol.local_response(request, error.status, str(error).encode(), error.counter)
-        frame = self.codec.encode_response(request, response)
+        try:
+            frame = self.codec.encode_response(request, response)
+        except LocalProtocolError:
+            return  # too much waits for the peer already
         if frame:
             self.write(frame)
 
