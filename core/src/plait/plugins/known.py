@@ -38,6 +38,12 @@ KNOWN: Mapping[str, str] = MappingProxyType(
         _PROTOS + "filters.network.dubbo_proxy.router.v3.Router": "plait-filter-router",
         "envoy.filters.http.fault": "plait-filter-fault",
         _PROTOS + "filters.http.fault.v3.HTTPFault": "plait-filter-fault",
+        "envoy.filters.http.grpc_http1_bridge": "plait-filter-grpc-http1-bridge",
+        _PROTOS + "filters.http.grpc_http1_bridge.v3.Config": "plait-filter-grpc-http1-bridge",
+        "envoy.filters.http.grpc_web": "plait-filter-grpc-web",
+        _PROTOS + "filters.http.grpc_web.v3.GrpcWeb": "plait-filter-grpc-web",
+        "envoy.filters.http.grpc_stats": "plait-filter-grpc-stats",
+        _PROTOS + "filters.http.grpc_stats.v3.FilterConfig": "plait-filter-grpc-stats",
         "envoy.filters.http.ratelimit": "plait-filter-ratelimit",
         _PROTOS + "filters.http.ratelimit.v3.RateLimit": "plait-filter-ratelimit",
         # registries
