@@ -13,7 +13,6 @@ from tests.integration.harness import Json, Peer, Upstream, cluster, live, until
 from tests.integration.wire import (
     ANSWER,
     CALL,
-    GOING,
     ONEWAY,
     PING,
     PONG,

@@ -182,6 +182,10 @@ class ServerStream(Stream):
         request = self.request
         return request.body if request.end else await self.wait().request_body(limit_bytes)
 
+    async def response_body(self, limit_bytes: int = 1 << 20) -> bytes:
+        response = cast("Response", self.response)
+        return response.body if response.end else await self.wait().response_body(limit_bytes)
+
     def wait(self) -> Waiting:
         """What keeps pieces and tasks while a filter waits."""
         waiting = self.waiting
@@ -433,12 +437,14 @@ class ServerStream(Stream):
             return
         response = cast("Response", self.response)
         response.trailers = trailers
-        if not tell_response(self, self.chain.on_response_trailers):
+        last = tell_response(self)
+        if last is None:
             return
         left: Headers | None = response.trailers  # a filter may have put others there, or none
-        if left is None:
-            self.encode_data(b"", True)
-            return
+        if last or left is None:
+            self.encode_data(last, left is None)
+            if left is None or self.finished:
+                return
         try:
             frame = self.owner.codec.encode_trailers(self.request, left)
         except LocalProtocolError as error:

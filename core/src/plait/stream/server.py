@@ -295,7 +295,8 @@ class ServerConnection(asyncio.Protocol, Timed):
         self.write_paused = False
         self.codec.congested = False
         for stream in tuple(self.streams.values()):
-            if stream.sink is not None and not stream.response_held:
+            held = stream.response_held and not (stream.waiting is not None and stream.waiting.gathers())
+            if stream.sink is not None and not held:
                 if self.flow_controlled and self.codec.unsent(stream.request.id) > HELD_BYTES:
                     continue
                 stream.sink.resume()
