@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 import yaml
 from tools.pages import HEAD
 from tools.pages import PAGES as PAGES_MADE
@@ -195,8 +196,24 @@ LEFT = [one for one in of("yaml") if one.page not in PLUGIN_PAGES and not valida
 @pytest.mark.parametrize("block", LEFT, ids=str)
 def test_configuration_can_be_provisioned(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    write_certificates(block.text)
     for text in bootstraps(block):
         validate(RunOptions(config_yaml=text))
+
+
+def write_certificates(text: str) -> None:
+    """The files ``certs/…`` that a configuration names: ``ca.pem``, and a pair for any other name."""
+    names = set(re.findall(r"\bcerts/(\w+)\.(?:pem|key)\b", text))
+    if not names:
+        return
+    authority, folder = trustme.CA(), Path("certs")
+    folder.mkdir()
+    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+    for name in names - {"ca"}:
+        certificate = authority.issue_cert(f"{name}.example")
+        certificate.private_key_pem.write_to_path(str(folder / f"{name}.key"))
+        for blob in certificate.cert_chain_pems:
+            blob.write_to_path(str(folder / f"{name}.pem"), append=True)
 
 
 # A distribution without entry points is a library: there is nothing in it to configure.

@@ -14,7 +14,7 @@ PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/*/pyproject.toml")
 LIBRARIES = [ROOT / "plugins/protocols/hessian"]
 REGISTERED = [folder for folder in PLUGINS if folder not in LIBRARIES]
 PUBLISHED = [ROOT / "core", *PLUGINS, ROOT / "plait-all"]
-KINDS = {"protocols", "filters", "registries", "telemetry", "policies"}
+KINDS = {"protocols", "filters", "transports", "registries", "telemetry", "policies"}
 POSTURES = {
     "robust_to_untrusted_downstream",
     "robust_to_untrusted_downstream_and_upstream",

@@ -37,6 +37,16 @@ from plait.api.tags import RULES
             "generic_proxy.downstream_rq_flag",
             {"plait.response_flag": "NR", "plait.generic_proxy_prefix": "in"},
         ),
+        (
+            "listener.127.0.0.1_443.ssl.ciphers.TLS_AES_256_GCM_SHA384",
+            "listener.ssl.ciphers",
+            {"envoy.ssl_cipher": "TLS_AES_256_GCM_SHA384", "envoy.listener_address": "127.0.0.1_443"},
+        ),
+        (
+            "cluster.shop:1.0.ssl.versions.TLSv1.3",
+            "cluster.ssl.versions",
+            {"envoy.ssl_version": "TLSv1.3", "envoy.cluster_name": "shop:1.0"},
+        ),
         ("server.live", "server.live", {}),
         ("", "", {}),
     ],

@@ -16,6 +16,7 @@ from plait.api import (
     STOP,
     Address,
     Connection,
+    DownstreamTransportSocket,
     Extension,
     FilterChain,
     FilterChainMatch,
@@ -166,6 +167,136 @@ async def test_a_unix_socket_has_no_ip(tmp_path: Path) -> None:
         assert running.counter("listener.mine.downstream_cx_total") == 1
 
 
+# transport sockets
+
+
+class _Knocking(asyncio.Protocol):
+    def __init__(self, connection: Connection, proceed: Callable[[], None]) -> None:
+        self.connection = connection
+        self.proceed = proceed
+
+    def data_received(self, data: bytes) -> None:
+        transport = self.connection.transport
+        if data[:1] == b"!":
+            raise RuntimeError("boom")
+        if data[:1] != b"k":
+            transport.close()
+            return
+        self.proceed()
+        inner = transport.get_protocol()
+        assert isinstance(inner, asyncio.Protocol)
+        assert inner is not self
+        if data[1:]:
+            inner.data_received(data[1:])
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.connection.ended()
+
+
+class Knock(DownstreamTransportSocket):
+    """Lets in whose first byte is a k."""
+
+    closed = False
+
+    def accept(self, connection: Connection, seen: bytes, proceed: Callable[[], None]) -> None:
+        protocol = _Knocking(connection, proceed)
+        connection.transport.set_protocol(protocol)
+        if seen:
+            protocol.data_received(seen)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def knocking(
+    *filters: str, timeout_s: float = 15.0, listener_filters: tuple[str, ...] = (), **objects: Any
+) -> RunningPlane:
+    """A listener whose only chain has the transport socket ``knock``."""
+    chain = FilterChain(
+        filters=tuple(Extension(name, "test.made") for name in filters),
+        transport_socket=Extension("knock", "test.made"),
+        transport_socket_connect_timeout_s=timeout_s,
+    )
+    made = Listener(
+        "l",
+        Address("127.0.0.1", 0),
+        filter_chains=(chain,),
+        listener_filters=tuple(Extension(name, "test.made") for name in listener_filters),
+        access_log=(Extension("log", "test.made"),),
+    )
+    return RunningPlane([made], objects={"knock": Knock(), "log": RecordingLog(), **objects})
+
+
+@on_every_loop
+async def test_a_transport_socket_talks_to_the_peer_before_any_filter_does() -> None:
+    gate, talk, log, knock = Gate(), Talk(b"hi"), RecordingLog(), Knock()
+    async with knocking("gate", "talk", gate=gate, talk=talk, log=log, knock=knock) as running:
+        async with Client(running.address("l")) as stranger:
+            stranger.send(b"x")
+            assert await stranger.rest() == b""
+        await until(lambda: log.connections, "the log")
+        assert not gate.met
+        async with Client(running.address("l")) as client:
+            client.send(b"kmore")
+            assert await client.exactly(6) == b"himore"
+            assert len(gate.met) == 1
+        await until(lambda: len(log.connections) == 2, "the log")
+        assert not knock.closed
+    assert knock.closed
+
+
+@on_every_loop
+async def test_a_transport_socket_gets_what_listener_filters_saw() -> None:
+    class Two(ListenerFilter):
+        def peek(self, connection: Connection, prefix: bytes) -> bool:
+            return len(prefix) >= 2
+
+    async with (
+        knocking("talk", talk=Talk(b"hi"), listener_filters=("two",), two=Two()) as running,
+        Client(running.address("l")) as client,
+    ):
+        client.send(b"kx")
+        assert await client.exactly(3) == b"hix"
+
+
+@on_every_loop
+async def test_a_peer_that_is_too_slow_for_the_transport_socket_is_closed() -> None:
+    log, talk = RecordingLog(), Talk(b"hi")
+    async with knocking("talk", talk=talk, log=log, timeout_s=0.05) as running:
+        async with Client(running.address("l")) as quick, Client(running.address("l")) as slow:
+            quick.send(b"k")
+            assert await slow.rest() == b""
+            assert await quick.exactly(2) == b"hi"
+            quick.send(b"still here")
+            assert await quick.exactly(10) == b"still here"
+            assert [one.details for one in log.connections] == ["transport_socket_timeout"]
+        assert running.counter("listener.127.0.0.1_0.downstream_cx_transport_socket_connect_timeout") == 1
+
+
+@on_every_loop
+async def test_a_transport_socket_that_fails_ends_its_connection_only(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(Knock):
+        def accept(self, connection: Connection, seen: bytes, proceed: Callable[[], None]) -> None:
+            super().accept(connection, b"", proceed)
+            if seen == b"!":
+                raise RuntimeError("boom")
+
+    class One(ListenerFilter):
+        def peek(self, connection: Connection, prefix: bytes) -> bool:
+            return True
+
+    log = RecordingLog()
+    async with knocking(
+        "talk", talk=Talk(b"hi"), log=log, knock=Broken(), listener_filters=("one",), one=One()
+    ) as running:
+        async with Client(running.address("l")) as client:
+            client.send(b"!")
+            assert await client.rest() == b""
+        await until(lambda: log.connections, "the log")
+        assert log.connections[0].details == "transport_socket_error"
+    assert "transport socket Broken failed: RuntimeError('boom')" in caplog.text
+
+
 # listener filters
 
 
@@ -234,6 +365,22 @@ async def test_who_says_too_little_to_a_listener_filter_is_closed() -> None:
             assert await client.rest() == b""
         assert running.counter("listener.127.0.0.1_0.downstream_pre_cx_timeout") == 1
         assert not talk.talks
+
+
+@on_every_loop
+async def test_who_lets_the_server_speak_first_gets_a_chain_when_the_wait_for_bytes_is_over() -> None:
+    quick = Listener(
+        "l", Address("127.0.0.1", 0), listener_filters_timeout_s=0.05, continue_on_listener_filters_timeout=True
+    )
+    async with (
+        serving({"talk": Talk(b"hi")}, listener_filters={"peek": Peek()}, listener=quick) as running,
+        Client(running.address("l")) as silent,
+        Client(running.address("l")) as hesitant,
+    ):
+        hesitant.send(b"no line")
+        assert await silent.exactly(2) == b"hi"
+        assert await hesitant.exactly(9) == b"hino line"
+        assert running.counter("listener.127.0.0.1_0.downstream_pre_cx_timeout") == 2
 
 
 @on_every_loop

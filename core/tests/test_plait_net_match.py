@@ -90,8 +90,9 @@ def test_exact_server_names_beat_wildcards_and_longer_ones_shorter_ones(server_n
 
 def test_protocols_are_matched_as_they_were_sniffed() -> None:
     matches = M(transport_protocol="tls", application_protocols=("h2",)), M(transport_protocol="tls"), M()
-    assert chosen(caller(transport_protocol="tls", alpn="h2"), *matches) == 0
-    assert chosen(caller(transport_protocol="tls", alpn="http/1.1"), *matches) == 1
+    assert chosen(caller(transport_protocol="tls", application_protocols=("http/1.1", "h2")), *matches) == 0
+    assert chosen(caller(transport_protocol="tls", application_protocols=("http/1.1",)), *matches) == 1
+    assert chosen(caller(transport_protocol="tls", alpn="h2"), *matches) == 1  # negotiated when the chain is known
     assert chosen(caller(), *matches) == 2
 
 
@@ -114,7 +115,7 @@ def test_the_source_is_matched_by_prefix_and_port() -> None:
     ],
 )
 def test_criteria_are_weighed_in_the_order_of_envoy(stronger: FilterChainMatch, weaker: FilterChainMatch) -> None:
-    connection = caller(server_name="a.example", transport_protocol="tls", alpn="h2")
+    connection = caller(server_name="a.example", transport_protocol="tls", application_protocols=("h2",))
     assert chosen(connection, weaker, stronger) == 1
     assert chosen(connection, stronger, weaker) == 0
 

@@ -96,6 +96,14 @@ UNSUPPORTED = "is not supported yet by plait"
 
 # name: (changed line, what is said of it)
 REFUSED_BY_ENVOY_TOO: dict[str, tuple[tuple[int, str], str]] = {
+    "HTTP/3 upstream": (
+        cluster(
+            f"typed_extension_protocol_options: {{{HTTP_OPTIONS}: {{'@type': type.googleapis.com/{HTTP_OPTIONS}, "
+            "explicit_http_config: {http3_protocol_options: {}}}}"
+        ),
+        "39:182: protocol 'http3' cannot be used: no installed plugin registers this ProtocolType, "
+        "did you mean 'http2'?",
+    ),
     "unknown cluster": (
         route("route: {cluster: ome}"),
         "18:34: unknown cluster 'ome', expected the name of a cluster, did you mean 'one'",
@@ -383,20 +391,16 @@ REFUSED_BY_PLAIT_ALONE: dict[str, tuple[tuple[int, str], str]] = {
         cluster("lb_policy: RING_HASH"),
         f"39:16: lb_policy RING_HASH {UNSUPPORTED}, expected one of ROUND_ROBIN, LEAST_REQUEST, RANDOM",
     ),
-    "TLS upstream": (
+    "PROXY protocol upstream": (
         cluster(
-            "transport_socket: {name: envoy.transport_sockets.tls, typed_config: {'@type': "
-            "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext}}"
+            "transport_socket: {name: envoy.transport_sockets.upstream_proxy_protocol, typed_config: {'@type': "
+            "type.googleapis.com/envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport, "
+            "transport_socket: {name: envoy.transport_sockets.raw_buffer, typed_config: {'@type': "
+            "type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer}}}}"
         ),
-        "39:59: transport socket 'envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext' is not supported yet "
-        "by plait, expected envoy.transport_sockets.raw_buffer",
-    ),
-    "HTTP/3 upstream": (
-        cluster(
-            f"typed_extension_protocol_options: {{{HTTP_OPTIONS}: {{'@type': type.googleapis.com/{HTTP_OPTIONS}, "
-            "explicit_http_config: {http3_protocol_options: {}}}}"
-        ),
-        "39:182: protocol 'http3' cannot be used: no installed plugin registers this ProtocolType, did you mean 'http2'?",
+        "39:79: extension 'envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport' "
+        "cannot be used: no installed plugin registers this UpstreamTransportSocketType, install the distribution that "
+        "has it (`mesh plugins` lists what there is)",
     ),
     "filter of Envoy's": (
         line(

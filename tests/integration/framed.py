@@ -279,7 +279,7 @@ class _Plane(DataPlane):
     made: FramedMesh
     proxy: StreamProxy
 
-    def build_for(self, context: Context, kind: str, extension: Extension, *extra: object) -> Any:
+    def build_for(self, context: Context, kind: str | type, extension: Extension, *extra: object) -> Any:
         mesh = self.made
         if extension.name != _PROTOCOL:
             return mesh.network[int(extension.name)]

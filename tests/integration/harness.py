@@ -359,7 +359,7 @@ class Log(AccessLog):
 class _Plane(DataPlane):
     """Takes filters and logs that a test made itself for what an extension describes."""
 
-    def build_for(self, context: Context, kind: str, extension: Extension, *extra: object) -> Any:
+    def build_for(self, context: Context, kind: str | type, extension: Extension, *extra: object) -> Any:
         if extension.type == _MADE_HERE:
             return extension.settings
         return super().build_for(context, kind, extension, *extra)

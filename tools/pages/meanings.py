@@ -142,7 +142,24 @@ _UDP = {
     "idle_timeout": "sessions that ended because of `idle_timeout`",
 }
 
+_SSL = {
+    "connection_error": "connections that failed for another reason than a certificate",
+    "fail_verify_cert_hash": "peers with another certificate than those pinned",
+    "fail_verify_error": "certificates that were not valid",
+    "fail_verify_no_cert": "peers that showed no certificate",
+    "fail_verify_san": "certificates with other names than those wanted",
+    "handshake": "handshakes that succeeded",
+    "no_certificate": "handshakes that succeeded without a certificate of the peer",
+    "session_reused": "handshakes that resumed a session",
+}
+
+_SSL_LATER = {
+    "ciphers.<cipher>": ("counter", "handshakes that chose the cipher"),
+    "versions.<version>": ("counter", "handshakes that chose the version of TLS"),
+}
+
 MEANINGS: Mapping[str, str] = {
+    **{f"cluster.<cluster>.ssl.{name}": meaning for name, meaning in _SSL.items()},
     **{f"cluster.<cluster>.{name}": meaning for name, meaning in _CLUSTER.items()},
     **{f"http.<stat_prefix>.{name}": meaning for name, meaning in _HTTP.items()},
     **{f"generic_proxy.<stat_prefix>.{name}": meaning for name, meaning in _RPC.items()},
@@ -160,16 +177,31 @@ MEANINGS: Mapping[str, str] = {
     "listener.<address>.downstream_cx_destroy": "closed connections",
     "listener.<address>.downstream_cx_length_ms": "how long connections were open",
     "listener.<address>.downstream_cx_total": "connections",
+    "listener.<address>.downstream_cx_transport_socket_connect_timeout": "connections whose handshake took too long",
     "listener.<address>.downstream_pre_cx_timeout": "connections for which listener filters took too long",
     "listener.<address>.no_filter_chain_match": "connections that no filter chain matches",
     "listener_manager.listener_added": "listeners that came",
     "listener_manager.listener_modified": "changes of listeners",
     "listener_manager.listener_removed": "listeners that went",
     "listener_manager.total_listeners_active": "listeners",
+    "http_inspector.http10_found": "connections that begin with a request of HTTP/1.0",
+    "http_inspector.http11_found": "connections that begin with a request of HTTP/1.1",
+    "http_inspector.http2_found": "connections that begin with the preface of HTTP/2",
+    "http_inspector.http_not_found": "connections that begin otherwise",
     "mixer.check.cache_hit": "checks whose answer was remembered",
     "mixer.check.denied": "checks that refused",
     "mixer.check.error": "checks that failed, because an attribute was absent or made no sense",
     "mixer.check.ok": "checks that allowed",
+    "protocol_inspector.http1_found": "connections that begin as HTTP/1; there is one such counter for each protocol",
+    "protocol_inspector.not_found": "connections that no protocol knows",
+    "protocol_inspector.tls_found": "connections that begin as TLS",
+    "tls_inspector.alpn_found": "ClientHellos that offer protocols",
+    "tls_inspector.alpn_not_found": "ClientHellos that offer none",
+    "tls_inspector.client_hello_too_large": "connections closed because of `max_client_hello_size`",
+    "tls_inspector.sni_found": "ClientHellos that ask for a server name",
+    "tls_inspector.sni_not_found": "ClientHellos that ask for none",
+    "tls_inspector.tls_found": "connections that begin as TLS",
+    "tls_inspector.tls_not_found": "connections that begin otherwise",
     "registry.<registry>.instances": "instances of all services",
     "registry.<registry>.services": "services",
     "registry.<registry>.update_failure": "times that it could not be read",
@@ -188,6 +220,9 @@ MEANINGS: Mapping[str, str] = {
 """By name, of those that are there from the start."""
 
 LATER: Mapping[str, tuple[str, str]] = {
+    **{f"cluster.<cluster>.ssl.{name}": meaning for name, meaning in _SSL_LATER.items()},
+    **{f"listener.<address>.ssl.{name}": ("counter", meaning) for name, meaning in _SSL.items()},
+    **{f"listener.<address>.ssl.{name}": meaning for name, meaning in _SSL_LATER.items()},
     "cluster.<cluster>.upstream_cx_<protocol>_total": ("counter", "connections that speak the protocol"),
     "cluster.<cluster>.upstream_cx_connect_attempts_exceeded": (
         "counter",

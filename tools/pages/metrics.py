@@ -81,6 +81,16 @@ static_resources:
   - name: tcp
     stat_prefix: <address>
     address: {{socket_address: {{address: 127.0.0.1, port_value: 2}}}}
+    listener_filters:
+    - name: tls
+      typed_config: {{"@type": {_TYPE}filters.listener.tls_inspector.v3.TlsInspector}}
+    - name: http
+      typed_config: {{"@type": {_TYPE}filters.listener.http_inspector.v3.HttpInspector}}
+    - name: protocol
+      typed_config:
+        "@type": type.googleapis.com/xds.type.v3.TypedStruct
+        type_url: plait.filters.listener.protocol_inspector
+        value: {{protocols: [http1]}}
     filter_chains:
     - filters:
       - name: tcp
@@ -101,6 +111,11 @@ static_resources:
   clusters:
   - name: <cluster>
     load_assignment: {{cluster_name: <cluster>}}
+    transport_socket:
+      name: tls
+      typed_config:
+        "@type": {_TYPE}transport_sockets.tls.v3.UpstreamTlsContext
+        common_tls_context: {{validation_context: {{system_root_certs: {{}}}}}}
 """
 
 _GROUPS = (
@@ -111,6 +126,9 @@ _GROUPS = (
     ("tcp.", "TCP", "Of a `tcp_proxy`, by its `stat_prefix`."),
     ("udp.", "UDP", "Of a `udp_proxy`, by its `stat_prefix`; that of the upstream's side is below `cluster.`."),
     ("cluster.", "Clusters", "Of an upstream cluster, by its name or its `alt_stat_name`."),
+    ("tls_inspector.", "TLS inspector", ""),
+    ("http_inspector.", "HTTP inspector", ""),
+    ("protocol_inspector.", "Protocol inspector", "Of all listeners that have one."),
     ("mixer.", "Mixer", ""),
     ("filesystem.", "Access logs", ""),
     ("registry.", "Registries", "Of a registry, by its name in `bootstrap_extensions`."),

@@ -58,6 +58,7 @@ from plait.api.extension import (
     AccessLogType,
     AdapterType,
     CommandType,
+    DownstreamTransportSocketType,
     FilterType,
     ListenerFilterType,
     NetworkFilterType,
@@ -65,6 +66,7 @@ from plait.api.extension import (
     StatsFormatType,
     StatsSinkType,
     UdpFilterType,
+    UpstreamTransportSocketType,
 )
 from plait.api.headers import UNGROWN, Block, Extra, Field, Headers, decode
 from plait.api.message import (
@@ -87,6 +89,7 @@ from plait.api.registry import Instance, Registry, RegistrySink, Service
 from plait.api.stream import CONTINUE, STOP, RouterFilter, Stream, StreamFilter, Verdict
 from plait.api.tags import extract_tags
 from plait.api.telemetry import AccessLog, HistogramSnapshot, Snapshot, StatsSink
+from plait.api.transport import Certificate, DownstreamTransportSocket, Tls, UpstreamTransportSocket
 
 __all__ = [
     "CONTINUE",
@@ -101,6 +104,7 @@ __all__ = [
     "AnyOf",
     "Block",
     "Bootstrap",
+    "Certificate",
     "CheckResult",
     "ClientCodec",
     "Cluster",
@@ -114,6 +118,8 @@ __all__ = [
     "CustomCondition",
     "Data",
     "DirectResponse",
+    "DownstreamTransportSocket",
+    "DownstreamTransportSocketType",
     "Endpoint",
     "Endpoints",
     "Event",
@@ -189,10 +195,13 @@ __all__ = [
     "TerminalFilter",
     "Thresholds",
     "Timer",
+    "Tls",
     "Trailers",
     "UdpFilter",
     "UdpFilterType",
     "UpstreamError",
+    "UpstreamTransportSocket",
+    "UpstreamTransportSocketType",
     "Verdict",
     "VirtualHost",
     "WeightedCluster",

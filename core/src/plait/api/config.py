@@ -69,6 +69,7 @@ class FilterChain:
     match: FilterChainMatch = FilterChainMatch()
     filters: tuple[Extension, ...] = ()
     transport_socket: Extension | None = None
+    transport_socket_connect_timeout_s: float = 15.0
 
 
 @attrs.frozen
@@ -81,6 +82,7 @@ class Listener:
     default_filter_chain: FilterChain | None = None
     listener_filters: tuple[Extension, ...] = ()
     listener_filters_timeout_s: float = 15.0
+    continue_on_listener_filters_timeout: bool = False
     udp: Extension | None = None
     access_log: tuple[Extension, ...] = ()
     per_connection_buffer_limit_bytes: int = 1 << 20

@@ -11,13 +11,15 @@ if TYPE_CHECKING:
     import socket
 
     from plait.api.stream import Verdict
+    from plait.api.transport import Tls
 
 
 class Connection:
     """What is known of a downstream connection.
 
     Addresses are ``host:port`` text (``unix:PATH`` for a pipe); ``peer_ip`` and ``local_ip`` the bare address, empty
-    for a pipe. ``attributes`` is for filters to tell each other.
+    for a pipe. ``server_name`` and ``application_protocols`` are what the peer asks for or was recognized to speak,
+    ``alpn`` is what was negotiated with it. ``attributes`` is for filters to tell each other.
     """
 
     id: int = 0
@@ -29,7 +31,9 @@ class Connection:
     local_ip: str = ""
     local_port: int = 0
     server_name: str = ""
+    application_protocols: tuple[str, ...] = ()
     alpn: str = ""
+    tls: Tls | None = None
     transport_protocol: str = "raw_buffer"
     started: float = 0.0
     bytes_received: int = 0
@@ -108,7 +112,14 @@ class ListenerFilter:
 
     @abstractmethod
     def peek(self, connection: Connection, prefix: bytes) -> bool:
-        """False while more bytes are needed; fill ``server_name``, ``alpn``, ``transport_protocol`` and return True."""
+        """Look at all that was read so far; False while more bytes are needed.
+
+        Fill in ``server_name``, ``application_protocols`` and ``transport_protocol`` as far as they are known, and
+        return True. It is called with the whole prefix each time: judging a short one must be cheap.
+        """
+
+    def close(self) -> None:
+        """The listener is replaced or the worker stops."""
 
 
 class UdpFilter:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from plait.api.config import Extension, Node, RouteConfiguration
@@ -84,8 +84,11 @@ class Context(ABC):
     """The name of the chain's route configuration; empty outside of one."""
 
     @abstractmethod
-    def build(self, kind: str, extension: Extension, *extra: object) -> Any:
-        """Make the object that ``extension`` describes; ``kind`` is an entry-point group without ``plait.``."""
+    def build(self, kind: str | type, extension: Extension, *extra: object) -> Any:
+        """Make the object that ``extension`` describes; its factory gets ``extra`` behind settings and context.
+
+        ``kind`` is an entry-point group without ``plait.``, or one category of it (``FilterType`` …).
+        """
 
     @abstractmethod
     def cluster(self, name: str) -> Any | None:
@@ -98,6 +101,10 @@ class Context(ABC):
     @abstractmethod
     def protocol(self, name: str) -> Any:
         """The ``ProtocolType`` called ``name``; raises PluginError when none is."""
+
+    @abstractmethod
+    def protocols(self) -> Mapping[str, Any]:
+        """Every ``ProtocolType`` by name, which imports all plugins of protocols; raises PluginError when one fails."""
 
     @abstractmethod
     def call_later(self, delay_s: float, call: Callable[[], None]) -> Timer:

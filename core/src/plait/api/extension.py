@@ -67,6 +67,35 @@ class ListenerFilterType:
 
 
 @attrs.frozen
+class DownstreamTransportSocketType:
+    """What filter chains name as their ``transport_socket``: ``factory`` makes a ``DownstreamTransportSocket``.
+
+    Its context has the ``stat_prefix`` of the listener, such as ``listener.127.0.0.1_443``.
+    """
+
+    name: str
+    settings: type | None
+    factory: Callable[..., Any]
+    proto: str = ""
+    translate: str = ""
+
+
+@attrs.frozen
+class UpstreamTransportSocketType:
+    """What clusters name as their ``transport_socket``: ``factory`` makes an ``UpstreamTransportSocket``.
+
+    Its context has the ``stat_prefix`` of the cluster, such as ``cluster.orders``; a third argument is the ``Cluster``
+    of the configuration. The two sides of one transport may share a name.
+    """
+
+    name: str
+    settings: type | None
+    factory: Callable[..., Any]
+    proto: str = ""
+    translate: str = ""
+
+
+@attrs.frozen
 class RegistryType:
     """A service registry: ``factory`` makes a ``Registry``. ``can`` names what it can do beyond ``watch``."""
 

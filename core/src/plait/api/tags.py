@@ -29,6 +29,8 @@ RULES = (
     ("envoy.rds_route_config", r"^http\..+?\.rds\.(?P<drop>(.+)\.)\w+$"),
     ("envoy.http_conn_manager_prefix", rf"^http\.(?P<drop>(.+?)\.){_TAIL}$"),
     ("envoy.http_conn_manager_prefix", r"^listener\..+?\.http\.(?P<drop>([^.]+)\.)[^.]+$"),
+    ("envoy.ssl_cipher", r"^(?:listener|cluster)\..+\.ssl\.ciphers(?P<drop>\.([^.]+))$"),
+    ("envoy.ssl_version", r"^(?:listener|cluster)\..+\.ssl\.versions(?P<drop>\.(TLSv[\d.]+))$"),
     ("envoy.worker_id", r"^(?:listener\..+|listener_manager|server)\.(?P<drop>worker_(\d+)\.)"),
     ("envoy.listener_address", rf"^listener\.(?P<drop>(.+?)\.){_TAIL}$"),
     ("envoy.cluster_name", rf"^cluster\.(?P<drop>(.+?)\.){_TAIL}$"),

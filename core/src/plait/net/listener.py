@@ -1,8 +1,8 @@
 """A listener at work: it accepts, chooses the filter chain and hands the connection to the chain's terminal filter.
 
-Reads from top to bottom as a connection goes: accepted -> listener filters peek -> chain chosen -> network filters ->
-terminal filter. Where a chain has nothing but a terminal filter, its protocol becomes the transport's own and this
-module is out of the way.
+Reads from top to bottom as a connection goes: accepted -> listener filters peek -> chain chosen -> transport socket ->
+network filters -> terminal filter. Where a chain has nothing but a terminal filter, its protocol becomes the
+transport's own and this module is out of the way.
 """
 
 from __future__ import annotations
@@ -15,17 +15,19 @@ import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from plait.api.config import Listener
 from plait.api.connection import Connection, ListenerFilter, NetworkFilter, TerminalFilter
 from plait.api.context import Stats
 from plait.api.stream import CONTINUE, STOP
 from plait.api.telemetry import AccessLog
+from plait.api.transport import DownstreamTransportSocket
 from plait.net.match import compile_match
 
 _log = logging.getLogger("plait.net")
 _ids = itertools.count(1)
+_Spawn: TypeAlias = Callable[[Coroutine[Any, Any, None], str], Any]
 
 # From Python 3.13 on a server takes its path away when it closes; the socket we keep is to be reached there.
 _KEEP_PATH: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
@@ -34,10 +36,19 @@ PEEK_LIMIT_BYTES = 64 * 1024  # what listener filters may ask to see
 
 
 class Chain:
-    """A filter chain built: the filters in front and the terminal one."""
+    """A filter chain built: its transport socket, the filters in front and the terminal one."""
 
-    def __init__(self, name: str, filters: Sequence[NetworkFilter], terminal: TerminalFilter) -> None:
+    def __init__(
+        self,
+        name: str,
+        filters: Sequence[NetworkFilter],
+        terminal: TerminalFilter,
+        transport_socket: DownstreamTransportSocket | None = None,
+        transport_socket_timeout_s: float = 0.0,
+    ) -> None:
         self.name = name
+        self.transport_socket = transport_socket
+        self.transport_socket_timeout_s = transport_socket_timeout_s
         self.filters = tuple(filters)
         self.terminal = terminal
         self.reads = tuple(f for f in filters if type(f).on_data is not NetworkFilter.on_data)
@@ -47,6 +58,13 @@ class Chain:
         for network_filter in self.filters:
             network_filter.close()
         self.terminal.close()
+        if self.transport_socket is not None:
+            self.transport_socket.close()
+
+
+def stat_prefix(config: Listener) -> str:
+    """What the names of a listener's statistics begin with."""
+    return f"listener.{config.stat_prefix or str(config.address).replace(':', '_')}"
 
 
 class ListenerServer:
@@ -60,7 +78,7 @@ class ListenerServer:
         listener_filters: Sequence[ListenerFilter],
         access_logs: Sequence[AccessLog],
         stats: Stats,
-        spawn: Callable[[Coroutine[Any, Any, None], str], Any],
+        spawn: _Spawn,
     ) -> None:
         self.config = config
         self.chains = tuple(chains)
@@ -74,13 +92,14 @@ class ListenerServer:
         self.connections: set[Connection] = set()
         self._server: asyncio.Server | None = None
         self._emptied = asyncio.Event()
-        prefix = f"listener.{config.stat_prefix or str(config.address).replace(':', '_')}"
+        prefix = stat_prefix(config)
         self.cx_total = stats.counter(f"{prefix}.downstream_cx_total")
         self.cx_active = stats.gauge(f"{prefix}.downstream_cx_active")
         self.cx_destroy = stats.counter(f"{prefix}.downstream_cx_destroy")
         self.cx_length = stats.histogram(f"{prefix}.downstream_cx_length_ms")
         self.no_match = stats.counter(f"{prefix}.no_filter_chain_match")
         self.peek_timeout = stats.counter(f"{prefix}.downstream_pre_cx_timeout")
+        self.transport_socket_timeout = stats.counter(f"{prefix}.downstream_cx_transport_socket_connect_timeout")
 
     async def start(self, sock: socket.socket) -> None:
         """Accept on ``sock``, which listens already or is bound."""
@@ -123,6 +142,8 @@ class ListenerServer:
         self.stop_accepting()
         for chain in (*self.chains, *((self.default,) if self.default else ())):
             chain.close()
+        for listener_filter in self.listener_filters:
+            listener_filter.close()
         for log in self.access_logs:
             log.close()
 
@@ -208,19 +229,57 @@ class _Accepted(asyncio.Protocol):
 
     def _too_slow(self) -> None:
         self._listener.peek_timeout.value += 1
-        self._connection.close("listener_filters_timeout")
+        if self._listener.config.continue_on_listener_filters_timeout:
+            self._hand_over()  # such as a client that lets the server speak first
+        else:
+            self._connection.close("listener_filters_timeout")
 
     def _hand_over(self) -> None:
         if self._timeout is not None:
             self._timeout.cancel()
             self._timeout = None
         chain = self._listener.choose(self._connection)
+        seen, self._seen = self._seen, b""
         if chain is None:
             self._connection.close()
-        elif chain.filters:
-            _Filtered(chain, self._connection, self._listener.spawn).begin(self._seen)
+        elif chain.transport_socket is None:
+            _begin(chain, self._connection, self._listener.spawn, seen)
         else:
-            attach(chain.terminal, self._connection, self._seen)
+            self._secure(chain, chain.transport_socket, seen)
+
+    def _secure(self, chain: Chain, transport_socket: DownstreamTransportSocket, seen: bytes) -> None:
+        """Let the transport socket talk to the peer first; the chain begins when that went well, and in time."""
+        connection, timeout_s = self._connection, chain.transport_socket_timeout_s
+        timeout: asyncio.TimerHandle | None = None
+        if timeout_s:
+            timeout = asyncio.get_running_loop().call_later(timeout_s, self._secured_too_late)
+
+        def proceed() -> None:
+            if timeout is not None:
+                timeout.cancel()
+            _begin(chain, connection, self._listener.spawn, b"")
+
+        try:
+            transport_socket.accept(connection, seen, proceed)
+        except Exception as error:
+            _log.error("transport socket %s failed: %r", type(transport_socket).__name__, error)
+            connection.details = "transport_socket_error"
+            connection.transport.abort()
+
+    def _secured_too_late(self) -> None:
+        connection = self._connection
+        if not connection.transport.is_closing():
+            self._listener.transport_socket_timeout.value += 1
+            connection.details = "transport_socket_timeout"
+            connection.transport.abort()
+
+
+def _begin(chain: Chain, connection: Connection, spawn: _Spawn, seen: bytes) -> None:
+    """Hand the connection to the chain's filters; ``seen`` was read already."""
+    if chain.filters:
+        _Filtered(chain, connection, spawn).begin(seen)
+    else:
+        attach(chain.terminal, connection, seen)
 
 
 def attach(terminal: TerminalFilter, connection: Connection, seen: bytes) -> None:
@@ -235,9 +294,7 @@ def attach(terminal: TerminalFilter, connection: Connection, seen: bytes) -> Non
 class _Filtered(asyncio.Protocol):
     """Runs the network filters, and stays in front of the terminal one only if a filter wants to see bytes."""
 
-    def __init__(
-        self, chain: Chain, connection: Connection, spawn: Callable[[Coroutine[Any, Any, None], str], Any]
-    ) -> None:
+    def __init__(self, chain: Chain, connection: Connection, spawn: _Spawn) -> None:
         self._chain = chain
         self._connection = connection
         self._spawn = spawn

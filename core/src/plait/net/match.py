@@ -42,6 +42,7 @@ def _server_name_score(names: Sequence[str], server_name: str) -> int:
 
 def _score(match: FilterChainMatch) -> Callable[[Connection], tuple[int, ...] | None]:
     prefixes = [ipaddress.ip_network(text, strict=False) for text in match.prefix_ranges]
+    protocols = frozenset(match.application_protocols)
     sources = [ipaddress.ip_network(text, strict=False) for text in match.source_prefix_ranges]
 
     def score(connection: Connection) -> tuple[int, ...] | None:
@@ -55,7 +56,7 @@ def _score(match: FilterChainMatch) -> Callable[[Connection], tuple[int, ...] | 
             return None
         if match.transport_protocol and match.transport_protocol != connection.transport_protocol:
             return None
-        if match.application_protocols and connection.alpn not in match.application_protocols:
+        if protocols and protocols.isdisjoint(connection.application_protocols):
             return None
         if match.source_ports and connection.peer_port not in match.source_ports:
             return None

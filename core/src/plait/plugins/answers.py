@@ -15,6 +15,7 @@ import attrs
 import pluggy
 
 from plait.api.errors import PluginError
+from plait.api.extension import DownstreamTransportSocketType, UpstreamTransportSocketType
 from plait.api.protocol import PoolMode
 from plait.plugins import hookspecs
 from plait.plugins.factory import arguments_wanted
@@ -22,6 +23,8 @@ from plait.plugins.kinds import KINDS, Kind
 
 Check = Callable[[Any], str]
 """Takes a value, gives what was expected instead; empty when the value is right."""
+
+_SIDES = {DownstreamTransportSocketType, UpstreamTransportSocketType}
 
 
 def answers(kind: str, plugin: object, *, name: str = "", distribution: str = "") -> tuple[Any, ...]:
@@ -111,9 +114,14 @@ def _check_answer(kind: Kind, answer: list[Any] | tuple[Any, ...], fail: _Failur
                 raise fail(f"{kind.hook}: {field.name} of {label} is {shown}, expected {expected}")
         if hasattr(item, "factory"):
             _check_factory(item, kind, fail)
-        if item.name in seen and (seen[item.name] is type(item) or hasattr(item, "factory")):
+        if item.name in seen and not _may_share(seen[item.name], type(item)):
             raise fail(f"{kind.hook} returned the name {item.name!r} twice")
         seen[item.name] = type(item)
+
+
+def _may_share(first: type, second: type) -> bool:
+    """Whether two categories may register one name: the sides of a transport, or what is built and a mere page."""
+    return first is not second and (not hasattr(second, "factory") or {first, second} == _SIDES)
 
 
 def _check_factory(item: Any, kind: Kind, fail: _Failure) -> None:

@@ -16,6 +16,7 @@ from plait.api.extension import (
     AccessLogType,
     AdapterType,
     CommandType,
+    DownstreamTransportSocketType,
     FilterType,
     ListenerFilterType,
     NetworkFilterType,
@@ -23,6 +24,7 @@ from plait.api.extension import (
     StatsFormatType,
     StatsSinkType,
     UdpFilterType,
+    UpstreamTransportSocketType,
 )
 from plait.api.protocol import ProtocolType
 
@@ -90,6 +92,55 @@ def plait_filters() -> list[FilterType | ListenerFilterType | NetworkFilterType]
     >>> [tenant] = answers("filters", SimpleNamespace(plait_filters=plait_filters))
     >>> build(tenant, structure(tenant, {"header": "x-company"}), None).header
     'x-company'
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def plait_transports() -> list[DownstreamTransportSocketType | UpstreamTransportSocketType]:
+    """Transport sockets: what stands between a socket and what is spoken on it, such as TLS.
+
+    Entry-point group ``plait.transports``, API version 1. Called once per process that uses the plugin. The two sides
+    may share a name.
+
+    A transport socket that lets a caller in when its first byte is the right one:
+
+    >>> import asyncio
+    >>> from collections.abc import Callable
+    >>> from types import SimpleNamespace
+    >>> import attrs, plait
+    >>> from plait.plugins import answers, build
+    >>> @attrs.frozen
+    ... class Knock:
+    ...     byte: int
+    >>> class Knocking(asyncio.Protocol):
+    ...     def __init__(self, byte: int, connection: plait.Connection, proceed: Callable[[], None]) -> None:
+    ...         self.byte, self.connection, self.proceed = byte, connection, proceed
+    ...     def data_received(self, data: bytes) -> None:
+    ...         transport = self.connection.transport
+    ...         if data[0] != self.byte:
+    ...             transport.close()
+    ...             return
+    ...         self.proceed()
+    ...         if data[1:] and isinstance(inner := transport.get_protocol(), asyncio.Protocol):
+    ...             inner.data_received(data[1:])
+    ...     def connection_lost(self, error: Exception | None) -> None:
+    ...         self.connection.ended()
+    >>> class KnockSocket(plait.DownstreamTransportSocket):
+    ...     def __init__(self, settings: Knock) -> None:
+    ...         self.byte = settings.byte
+    ...     def accept(self, connection: plait.Connection, seen: bytes, proceed: Callable[[], None]) -> None:
+    ...         protocol = Knocking(self.byte, connection, proceed)
+    ...         connection.transport.set_protocol(protocol)
+    ...         if seen:
+    ...             protocol.data_received(seen)
+    >>> @plait.hookimpl
+    ... def plait_transports() -> list[plait.DownstreamTransportSocketType]:
+    ...     return [plait.DownstreamTransportSocketType("acme.transports.knock", Knock, KnockSocket)]
+
+    >>> [knock] = answers("transports", SimpleNamespace(plait_transports=plait_transports))
+    >>> build(knock, Knock(7), None).byte
+    7
     """
     raise NotImplementedError
 

@@ -14,6 +14,7 @@ from plait.api.extension import (
     AccessLogType,
     AdapterType,
     CommandType,
+    DownstreamTransportSocketType,
     FilterType,
     ListenerFilterType,
     NetworkFilterType,
@@ -21,6 +22,7 @@ from plait.api.extension import (
     StatsFormatType,
     StatsSinkType,
     UdpFilterType,
+    UpstreamTransportSocketType,
 )
 from plait.api.protocol import ProtocolType
 
@@ -53,6 +55,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         for kind in (
             Kind("protocols", 1, (ProtocolType, NetworkFilterType, UdpFilterType)),
             Kind("filters", 1, (FilterType, ListenerFilterType, NetworkFilterType)),
+            Kind("transports", 1, (DownstreamTransportSocketType, UpstreamTransportSocketType)),
             Kind("registries", 1, (RegistryType,)),
             Kind("telemetry", 1, (AccessLogType, StatsSinkType, StatsFormatType)),
             Kind("policies", 1, (AdapterType,)),

@@ -46,6 +46,15 @@ KNOWN: Mapping[str, str] = MappingProxyType(
         _PROTOS + "filters.http.grpc_stats.v3.FilterConfig": "plait-filter-grpc-stats",
         "envoy.filters.http.ratelimit": "plait-filter-ratelimit",
         _PROTOS + "filters.http.ratelimit.v3.RateLimit": "plait-filter-ratelimit",
+        "envoy.filters.listener.tls_inspector": "plait-filter-inspector",
+        _PROTOS + "filters.listener.tls_inspector.v3.TlsInspector": "plait-filter-inspector",
+        "envoy.filters.listener.http_inspector": "plait-filter-inspector",
+        _PROTOS + "filters.listener.http_inspector.v3.HttpInspector": "plait-filter-inspector",
+        "plait.filters.listener.protocol_inspector": "plait-filter-inspector",
+        # transports
+        "envoy.transport_sockets.tls": "plait-transport-tls",
+        _PROTOS + "transport_sockets.tls.v3.DownstreamTlsContext": "plait-transport-tls",
+        _PROTOS + "transport_sockets.tls.v3.UpstreamTlsContext": "plait-transport-tls",
         # registries
         "plait.registries.file": "plait-registry-file",
         "plait.registries.zookeeper": "plait-registry-zookeeper",

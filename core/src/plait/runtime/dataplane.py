@@ -24,8 +24,10 @@ from plait.api.config import Endpoints, Extension, FilterChain, Listener, Node, 
 from plait.api.connection import UdpFilter
 from plait.api.context import Context, Timer
 from plait.api.errors import ConfigError
+from plait.api.extension import DownstreamTransportSocketType, UpstreamTransportSocketType
 from plait.api.telemetry import AccessLog
-from plait.net.listener import Chain, ListenerServer
+from plait.api.transport import UpstreamTransportSocket
+from plait.net.listener import Chain, ListenerServer, stat_prefix
 from plait.net.tasks import Tasks
 from plait.net.wheel import TimerWheel
 from plait.plugins import KINDS, Catalogue, build
@@ -83,13 +85,14 @@ class DataPlane(Context):
 
     # what plugins ask for
 
-    def build(self, kind: str, extension: Extension, *extra: object) -> Any:
+    def build(self, kind: str | type, extension: Extension, *extra: object) -> Any:
         return self.build_for(self, kind, extension, *extra)
 
-    def build_for(self, context: Context, kind: str, extension: Extension, *extra: object) -> Any:
+    def build_for(self, context: Context, kind: str | type, extension: Extension, *extra: object) -> Any:
         """``build`` with another context for the factory."""
         if extension.plugin:
-            categories = tuple(category for k in KINDS.values() for category in k.categories)
+            every = tuple(category for k in KINDS.values() for category in k.categories)
+            categories = (kind,) if isinstance(kind, type) else every
             registered = self.catalogue.of(extension.plugin, extension.type, *categories)
             plugin = extension.plugin
         else:
@@ -100,7 +103,9 @@ class DataPlane(Context):
             self._logs.add(made)
         return made
 
-    def _find(self, kind: str, name: str) -> tuple[Any, str]:
+    def _find(self, kind: str | type, name: str) -> tuple[Any, str]:
+        if isinstance(kind, type):
+            return self.catalogue.find(kind, name)
         categories = KINDS[kind].categories
         for category in categories[:-1]:
             if name in self.catalogue.registered(category):
@@ -117,6 +122,11 @@ class DataPlane(Context):
         from plait.api.protocol import ProtocolType
 
         return self.catalogue.find(ProtocolType, name)[0]
+
+    def protocols(self) -> Mapping[str, Any]:
+        from plait.api.protocol import ProtocolType
+
+        return {name: found for name, (found, _) in self.catalogue.every(ProtocolType).items()}
 
     def call_later(self, delay_s: float, call: Callable[[], None]) -> Timer:
         timer: Timer = self.wheel.call_later(delay_s, call)
@@ -197,7 +207,7 @@ class DataPlane(Context):
         for name, config in update.clusters.items():
             old = clusters.get(name)
             if old is None or attrs.evolve(old.config, endpoints=()) != attrs.evolve(self._share(config), endpoints=()):
-                clusters[name] = made[name] = Cluster(self._share(config), self._stats_of(config))
+                clusters[name] = made[name] = self._make_cluster(config)
         for name in update.removed_clusters:
             clusters.pop(name, None)
         routes = {**self._routes, **update.routes}
@@ -207,6 +217,13 @@ class DataPlane(Context):
         for name in update.removed_endpoints:
             endpoints.pop(name, None)
         return (clusters, routes, endpoints), made
+
+    def _make_cluster(self, config: ClusterConfig) -> Cluster:
+        made: UpstreamTransportSocket | None = None
+        if config.transport_socket is not None:
+            context = self.for_chain(f"cluster.{config.alt_stat_name or config.name}")
+            made = context.build(UpstreamTransportSocketType, config.transport_socket, config)
+        return Cluster(self._share(config), self._stats_of(config), made)
 
     def _stats_of(self, config: ClusterConfig) -> ClusterStats:
         name = config.alt_stat_name or config.name
@@ -265,8 +282,9 @@ class DataPlane(Context):
     def _build_listener(self, config: Listener) -> _Listening:
         if config.udp is not None:
             return _Listening(config, udp=self.build("protocols", config.udp))
-        chains = [self._build_chain(chain) for chain in config.filter_chains]
-        default = self._build_chain(config.default_filter_chain) if config.default_filter_chain else None
+        context = self.for_chain(stat_prefix(config))
+        chains = [self._build_chain(chain, context) for chain in config.filter_chains]
+        default = self._build_chain(config.default_filter_chain, context) if config.default_filter_chain else None
         server = ListenerServer(
             config,
             chains,
@@ -278,7 +296,7 @@ class DataPlane(Context):
         )
         return _Listening(config, server=server)
 
-    def _build_chain(self, config: FilterChain) -> Chain:
+    def _build_chain(self, config: FilterChain, context: Context) -> Chain:
         if not config.filters:
             raise ConfigError(f"filter chain {config.name!r} has no filters", expected="a terminal filter at its end")
         *ahead, last = config.filters
@@ -286,6 +304,8 @@ class DataPlane(Context):
             config.name,
             [self.build("filters", extension) for extension in ahead],
             self.build("protocols", last),
+            context.build(DownstreamTransportSocketType, config.transport_socket) if config.transport_socket else None,
+            config.transport_socket_connect_timeout_s,
         )
 
     def _discard(self, listening: _Listening) -> None:
@@ -428,7 +448,7 @@ class _ChainContext(Context):
         self.route_configuration = plane.route_configuration  # type: ignore[method-assign]
         self.call_later = plane.call_later  # type: ignore[method-assign]
 
-    def build(self, kind: str, extension: Extension, *extra: object) -> Any:
+    def build(self, kind: str | type, extension: Extension, *extra: object) -> Any:
         return self._plane.build_for(self, kind, extension, *extra)
 
     def cluster(self, name: str) -> Cluster | None:
@@ -439,6 +459,9 @@ class _ChainContext(Context):
 
     def protocol(self, name: str) -> Any:
         return self._plane.protocol(name)
+
+    def protocols(self) -> Mapping[str, Any]:
+        return self._plane.protocols()
 
     def call_later(self, delay_s: float, call: Callable[[], None]) -> Timer:
         return self._plane.call_later(delay_s, call)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from plait.api.config import Extension, Node, RouteConfiguration
@@ -41,11 +41,12 @@ class SupervisorContext(Context):
         owner = self._catalogue.info(plugin).distribution
         return build(registered, extension.settings, self, name=plugin, distribution=owner)
 
-    def build(self, kind: str, extension: Extension, *extra: object) -> Any:
+    def build(self, kind: str | type, extension: Extension, *extra: object) -> Any:
         plugin = extension.plugin
         if not plugin:
-            raise PluginError(extension.type, f"no plugin of the {kind} is named for {extension.name!r}")
-        registered = self._catalogue.of(plugin, extension.type)
+            raise PluginError(extension.type, f"no plugin is named for {extension.name!r}")
+        categories = (kind,) if isinstance(kind, type) else ()
+        registered = self._catalogue.of(plugin, extension.type, *categories)
         owner = self._catalogue.info(plugin).distribution
         return build(registered, extension.settings, self, *extra, name=plugin, distribution=owner)
 
@@ -59,6 +60,11 @@ class SupervisorContext(Context):
         from plait.api.protocol import ProtocolType
 
         return self._catalogue.find(ProtocolType, name)[0]
+
+    def protocols(self) -> Mapping[str, Any]:
+        from plait.api.protocol import ProtocolType
+
+        return {name: found for name, (found, _) in self._catalogue.every(ProtocolType).items()}
 
     def call_later(self, delay_s: float, call: Callable[[], None]) -> Timer:
         return _LoopTimer(asyncio.get_running_loop().call_later(delay_s, call))

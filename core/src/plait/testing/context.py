@@ -106,7 +106,7 @@ class FakeContext(Context):
         self._objects = dict(objects or {})
         self._clock = _Clock()
 
-    def build(self, kind: str, extension: Extension, *extra: object) -> Any:
+    def build(self, kind: str | type, extension: Extension, *extra: object) -> Any:
         try:
             return self._objects[extension.name]
         except KeyError:
@@ -123,6 +123,9 @@ class FakeContext(Context):
             return self._protocols[name]
         except KeyError:
             raise PluginError(name, "the test has no such protocol", remedy="pass it in protocols") from None
+
+    def protocols(self) -> Mapping[str, Any]:
+        return self._protocols
 
     def call_later(self, delay_s: float, call: Callable[[], None]) -> Timer:
         return self._clock.call_later(delay_s, call)

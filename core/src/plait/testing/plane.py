@@ -62,7 +62,7 @@ class _Plane(DataPlane):
         super().__init__(catalogue, bootstrap.node, drain_time_s=DEADLINE_S)
         self._objects = objects
 
-    def build_for(self, context: Context, kind: str, extension: Extension, *extra: object) -> Any:
+    def build_for(self, context: Context, kind: str | type, extension: Extension, *extra: object) -> Any:
         if extension.name in self._objects:
             return self._objects[extension.name]
         return super().build_for(context, kind, extension, *extra)

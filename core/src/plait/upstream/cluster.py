@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable
 from plait.api.config import Address, Endpoint
 from plait.api.config import Cluster as ClusterConfig
 from plait.api.context import Counter, Stats
+from plait.api.transport import UpstreamTransportSocket
 from plait.upstream.balancer import make_balancer
 
 PANIC_THRESHOLD = 0.5  # below this healthy share, health is ignored (Envoy: healthy_panic_threshold)
@@ -132,7 +133,9 @@ class ClusterStats:
 class Cluster:
     """Hosts that are alike. ``requests_active``, ``pending`` and the others are what the circuit breakers count."""
 
-    def __init__(self, config: ClusterConfig, stats: ClusterStats) -> None:
+    def __init__(
+        self, config: ClusterConfig, stats: ClusterStats, transport_socket: UpstreamTransportSocket | None = None
+    ) -> None:
         self.requests_active = 0
         self.pending = 0
         self.connections = 0
@@ -141,6 +144,7 @@ class Cluster:
         self.config = config
         self.name = config.name
         self.protocol = config.protocol
+        self.transport_socket = transport_socket
         self.stats = stats
         stats.clusters.add(self)
         thresholds = config.thresholds

@@ -1,4 +1,7 @@
-"""Connecting to a host: TCP or a unix socket, within the cluster's connect timeout, counted."""
+"""Connecting to a host: TCP or a unix socket, and the cluster's transport socket on it; counted.
+
+All of that, a handshake too, has to be done within the cluster's connect timeout.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from plait.api.errors import UpstreamError
-from plait.upstream.cluster import Host
+from plait.api.transport import UpstreamTransportSocket
+from plait.upstream.cluster import Host, SocketName
 
 _P = TypeVar("_P", bound=asyncio.BaseProtocol)
 
@@ -28,7 +32,6 @@ async def connect(host: Host, factory: Callable[[], _P]) -> tuple[asyncio.Transp
     Cancelling it closes the attempt. Counts of the cluster and host are kept here until the connection is made;
     ``closed`` is for the protocol to call when it is lost; it keeps its ``transport`` under that name.
     """
-    loop = asyncio.get_running_loop()
     cluster, stats = host.cluster, host.cluster.stats
     stats.cx_total.value += 1
     stats.cx_active.value += 1
@@ -43,12 +46,11 @@ async def connect(host: Host, factory: Callable[[], _P]) -> tuple[asyncio.Transp
 
     try:
         async with asyncio.timeout(cluster.config.connect_timeout_s):
-            if isinstance(host.address, str) and host.address.startswith("@"):
-                transport, protocol = await _connect_abstract(make, host.address)
-            elif isinstance(host.address, str):
-                transport, protocol = await loop.create_unix_connection(make, host.address)
+            if cluster.transport_socket is None:
+                transport, protocol = await _open(make, host.address)
             else:
-                transport, protocol = await loop.create_connection(make, host.address[0], host.address[1])
+                transport = await _secured(cluster.transport_socket, make, host)
+                protocol = made[-1]
     except TimeoutError as error:
         _give_up(host, made)
         stats.cx_connect_fail.value += 1
@@ -56,6 +58,11 @@ async def connect(host: Host, factory: Callable[[], _P]) -> tuple[asyncio.Transp
         host.failures += 1
         limit_s = cluster.config.connect_timeout_s
         raise ConnectFailed(f"connecting to {host.name} took longer than {limit_s:g} s", timed_out=True) from error
+    except UpstreamError as error:  # of the transport socket
+        _give_up(host, made)
+        stats.cx_connect_fail.value += 1
+        host.failures += 1
+        raise ConnectFailed(f"connecting to {host.name} failed: {error}", timed_out=False) from error
     except OSError as error:
         _give_up(host, made)
         stats.cx_connect_fail.value += 1
@@ -67,6 +74,29 @@ async def connect(host: Host, factory: Callable[[], _P]) -> tuple[asyncio.Transp
     stats.cx_connect_ms.values.append((time.monotonic() - began) * 1000)
     transport.set_write_buffer_limits(high=cluster.config.per_connection_buffer_limit_bytes)
     return transport, protocol
+
+
+async def _open(factory: Callable[[], _P], address: SocketName) -> tuple[asyncio.Transport, _P]:
+    loop = asyncio.get_running_loop()
+    if not isinstance(address, str):
+        return await loop.create_connection(factory, address[0], address[1])
+    if address.startswith("@"):
+        return await _connect_abstract(factory, address)
+    return await loop.create_unix_connection(factory, address)
+
+
+async def _secured(
+    transport_socket: UpstreamTransportSocket, make: Callable[[], asyncio.BaseProtocol], host: Host
+) -> asyncio.Transport:
+    """A connection that the transport socket calls established; ``make`` has been called then."""
+    established: asyncio.Future[asyncio.Transport] = asyncio.get_running_loop().create_future()
+    hostname = host.endpoint.hostname or host.endpoint.address.host
+    raw, _ = await _open(lambda: transport_socket.protocol(hostname, make, established), host.address)
+    try:
+        return await established
+    except BaseException:
+        raw.abort()
+        raise
 
 
 def _give_up(host: Host, made: Sequence[asyncio.BaseProtocol]) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from plait.api.config import Cluster, Extension, Thresholds
+from plait.api.config import Cluster, Thresholds
+from plait.api.extension import UpstreamTransportSocketType
 from plait.xds import messages
 from plait.xds.positions import Where
 from plait.xds.translate.endpoint import assignment
+from plait.xds.translate.transport_socket import transport_socket
 from plait.xds.translate.upstream_http import UpstreamHttp, upstream_http
 from plait.xds.translate.values import duration_s, enum_name, wrapped
 
@@ -39,8 +41,6 @@ _TYPES = ("static", "strict_dns", "logical_dns", "eds")
 _POLICIES = ("round_robin", "least_request", "random")
 _POLICY_PROTO = "envoy.extensions.load_balancing_policies."
 _FAMILIES = ("auto", "v4_only", "v6_only")
-_RAW_BUFFER = "envoy.transport_sockets.raw_buffer"
-_RAW_BUFFER_PROTO = "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"
 IDLE_TIMEOUT_S = 3600.0
 
 
@@ -72,7 +72,7 @@ def cluster(message: Any, where: Where, translator: Translator) -> Cluster:
         idle_timeout_s=http.idle_timeout_s,
         protocol=http.protocol,
         protocol_options=http.options,
-        transport_socket=transport_socket(message, where, translator),
+        transport_socket=transport_socket(message, UpstreamTransportSocketType, where, translator),
         alt_stat_name=message.alt_stat_name,
     )
 
@@ -208,15 +208,3 @@ def _http(message: Any, where: Where, translator: Translator) -> UpstreamHttp:
         made_options = translator.protocol_options(protocol, where, fields)
     idle = duration_s(common, "idle_timeout", at, IDLE_TIMEOUT_S)
     return UpstreamHttp(protocol, made_options, idle, wrapped(common, "max_requests_per_connection", requests))
-
-
-def transport_socket(message: Any, where: Where, translator: Translator) -> Extension | None:
-    """None for plain TCP, which ``raw_buffer`` says in as many words; nothing else is there yet."""
-    if not message.HasField("transport_socket"):
-        return None
-    socket, at = message.transport_socket, where / "transport_socket"
-    name = messages.type_name(socket.typed_config.type_url) or socket.name
-    if name not in (_RAW_BUFFER, _RAW_BUFFER_PROTO):
-        what = f"transport socket {name!r} is not supported yet by plait"
-        translator.report((at / "typed_config").error(what, expected=_RAW_BUFFER))
-    return None

@@ -16,12 +16,14 @@ from plait.api.errors import ConfigError, ConfigErrors, PlaitError, PluginError
 from plait.api.extension import (
     AccessLogType,
     AdapterType,
+    DownstreamTransportSocketType,
     FilterType,
     ListenerFilterType,
     NetworkFilterType,
     RegistryType,
     StatsSinkType,
     UdpFilterType,
+    UpstreamTransportSocketType,
 )
 from plait.plugins.catalogue import Catalogue, MissingPluginError
 from plait.plugins.kinds import KINDS
@@ -42,6 +44,8 @@ WORDS: Mapping[type, str] = {
     NetworkFilterType: "a network filter",
     ListenerFilterType: "a listener filter",
     UdpFilterType: "a UDP listener's filter",
+    DownstreamTransportSocketType: "a transport socket of filter chains",
+    UpstreamTransportSocketType: "a transport socket of clusters",
     AccessLogType: "an access log",
     StatsSinkType: "a stats sink",
     RegistryType: "a registry",

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from plait.api.config import Address, Extension, FilterChain, FilterChainMatch, Listener
-from plait.api.extension import ListenerFilterType, NetworkFilterType, UdpFilterType
+from plait.api.extension import DownstreamTransportSocketType, ListenerFilterType, NetworkFilterType, UdpFilterType
 from plait.xds.positions import Where
 from plait.xds.translate.address import address
 from plait.xds.translate.chain import check_terminal
 from plait.xds.translate.chain_match import filter_chain_match
-from plait.xds.translate.cluster import transport_socket
+from plait.xds.translate.transport_socket import transport_socket
 from plait.xds.translate.values import duration_s, enum_name, wrapped
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 _HANDLED = frozenset(
     (
         "name", "address", "stat_prefix", "filter_chains", "default_filter_chain", "per_connection_buffer_limit_bytes",
-        "listener_filters", "listener_filters_timeout", "traffic_direction", "access_log", "tcp_backlog_size",
-        "bind_to_port", "enable_reuse_port", "reuse_port", "udp_listener_config",
+        "listener_filters", "listener_filters_timeout", "continue_on_listener_filters_timeout", "traffic_direction",
+        "access_log", "tcp_backlog_size", "bind_to_port", "enable_reuse_port", "reuse_port", "udp_listener_config",
     )
 )  # fmt: skip
 _NO_EFFECT = {
@@ -51,6 +51,7 @@ def listener(message: Any, where: Where, translator: Translator) -> Listener:
         name=message.name or str(place),
         address=place,
         listener_filters_timeout_s=duration_s(message, "listener_filters_timeout", where, 15.0),
+        continue_on_listener_filters_timeout=message.continue_on_listener_filters_timeout,
         access_log=translator.access_logs(message.access_log, where / "access_log"),
         per_connection_buffer_limit_bytes=limit,
         stat_prefix=message.stat_prefix,
@@ -116,6 +117,8 @@ def _listener_filters(message: Any, where: Where, translator: Translator) -> tup
 def _chains(message: Any, where: Where, translator: Translator) -> tuple[FilterChain, ...]:
     if not message.filter_chains and not message.HasField("default_filter_chain"):
         translator.report(where.error("the listener has no filter_chains", expected="at least one"))
+    if not message.listener_filters:
+        _warn_unrecognized(message, where, translator)
     chains: list[FilterChain] = []
     matches: list[Any] = []
     for index, one in enumerate(message.filter_chains):
@@ -128,6 +131,20 @@ def _chains(message: Any, where: Where, translator: Translator) -> tuple[FilterC
             matches.append(chain.match)
             chains.append(chain)
     return tuple(chains)
+
+
+def _warn_unrecognized(message: Any, where: Where, translator: Translator) -> None:
+    """Say which matches can never be true, because nobody looks at what a connection begins with."""
+    for index, chain in enumerate(message.filter_chains):
+        match, at = chain.filter_chain_match, where / "filter_chains" / index / "filter_chain_match"
+        asked = {
+            "server_names": bool(match.server_names),
+            "transport_protocol": match.transport_protocol not in ("", "raw_buffer"),
+            "application_protocols": bool(match.application_protocols),
+        }
+        for field in (field for field, wanted in asked.items() if wanted):
+            what = f"no connection has {field} without listener filters such as envoy.filters.listener.tls_inspector"
+            translator.warn(at / field, what)
 
 
 def _default_chain(message: Any, where: Where, translator: Translator) -> FilterChain | None:
@@ -143,7 +160,7 @@ def _default_chain(message: Any, where: Where, translator: Translator) -> Filter
 
 
 def _chain(message: Any, where: Where, translator: Translator) -> FilterChain:
-    handled = {"filter_chain_match", "filters", "transport_socket", "name"}
+    handled = {"filter_chain_match", "filters", "transport_socket", "transport_socket_connect_timeout", "name"}
     translator.only(message, where, handled, {"metadata": "nothing reads it"})
     match = filter_chain_match(message.filter_chain_match, where / "filter_chain_match", translator)
     filters: list[tuple[Extension, Any, Where]] = []
@@ -159,5 +176,6 @@ def _chain(message: Any, where: Where, translator: Translator) -> FilterChain:
         name=message.name,
         match=match,
         filters=tuple(made for made, _, _ in filters),
-        transport_socket=transport_socket(message, where, translator),
+        transport_socket=transport_socket(message, DownstreamTransportSocketType, where, translator),
+        transport_socket_connect_timeout_s=duration_s(message, "transport_socket_connect_timeout", where, 15.0),
     )
