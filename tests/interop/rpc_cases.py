@@ -52,8 +52,8 @@ def _timeout(milliseconds: Any) -> Callable[[Ask], Any]:
     """The error, and that there is a connection for calls after it."""
 
     def ask_again(ask: Ask) -> Any:
-        (slept,) = ask([Call("sleep", (milliseconds,), 300)])
-        time.sleep(0.5)  # the late answer comes, for which some clients give up the connection
+        (slept,) = ask([Call("sleep", (milliseconds,), 150)])
+        time.sleep(0.35)  # the late answer comes, for which some clients give up the connection
         after = until(lambda: next((each for each in ask([AFTER]) if "value" in each), None), "a call after it")
         return [slept, after]
 
@@ -64,7 +64,7 @@ def _late_answer(milliseconds: Any) -> Callable[[Ask], Any]:
     """As above, and that an answer for which nobody waits any more harms no call that is under way when it comes."""
 
     def ask_meanwhile(ask: Ask) -> Any:
-        (slept,) = ask([Call("sleep", (milliseconds,), 300)])
+        (slept,) = ask([Call("sleep", (milliseconds,), 150)])
         return [slept, *ask([AFTER, Call("sleep", (milliseconds,))])]
 
     return ask_meanwhile
@@ -103,14 +103,14 @@ CASES = [
         lambda ask: ask([Call("older", ({"$person": PERSON}, 5))])[0],
         {"value": {"$person": {**PERSON, "age": 35}}},
     ),
-    Case("timeout", _timeout(600), TIMEOUT),
-    Case("late answer", _late_answer(600), [*TIMEOUT, {"value": "slept"}]),
+    Case("timeout", _timeout(400), TIMEOUT),
+    Case("late answer", _late_answer(400), [*TIMEOUT, {"value": "slept"}]),
 ]
 # Protobuf: arguments and values are texts in messages, so a case says the same with texts.
 PROTOBUF_CASES = [
     *(case._replace(expected={"value": "true"}) if case.name == "one-way" else case for case in SHARED),
-    Case("timeout", _timeout("600"), TIMEOUT),
-    Case("late answer", _late_answer("600"), [*TIMEOUT, {"value": "slept"}]),
+    Case("timeout", _timeout("400"), TIMEOUT),
+    Case("late answer", _late_answer("400"), [*TIMEOUT, {"value": "slept"}]),
 ]
 
 

@@ -36,7 +36,7 @@ class Matrix:
         self._peers = clients
         self._programs = {name: peer.program for name, peer in servers.items()}
         # All at once: ports that nobody listens on yet could be found twice.
-        hops = max(map(len, paths.values()))
+        hops = max(map(len, paths.values()), default=0)
         self._free = iter(free_ports(len(servers) * (1 + sum(map(len, paths.values()))) + hops))
         self._server_ports = {name: next(self._free) for name in servers}
         self._paths = paths
@@ -75,7 +75,7 @@ class Matrix:
 
     def start_sidecars(self) -> None:
         """One sidecar for each hop, with a listener for each server and path."""
-        hops = [Sidecar() for _ in range(max(map(len, self._paths.values())))]
+        hops = [Sidecar() for _ in range(max(map(len, self._paths.values()), default=0))]
         for server, upstream in self._server_ports.items():
             for path, proxies in self._paths.items():
                 target = upstream

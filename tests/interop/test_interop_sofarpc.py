@@ -109,8 +109,8 @@ def test_sidecar_keeps_its_idle_connections_with_heartbeats(peers: Matrix, tmp_p
 @pytest.mark.parametrize("path", [DIRECT, *PATHS])
 @pytest.mark.parametrize(("client", "server"), [("java", "java"), ("node", "java"), ("java", "node"), ("node", "node")])
 def test_large_messages_flow_both_ways(peers: Matrix, client: str, server: str, path: str) -> None:
-    text = "0123456789abcdef" * (1 << 19)
-    assert peers.result(client, server, path, Case("8 MB", lambda ask: ask([Call("text", (text,), 30_000)]), None)) == [
+    text = "0123456789abcdef" * (1 << 18)
+    assert peers.result(client, server, path, Case("4 MB", lambda ask: ask([Call("text", (text,), 30_000)]), None)) == [
         {"value": text}
     ]
 

@@ -206,7 +206,7 @@ class ClientConnection(asyncio.Protocol, Timed):
     def _complete(self, id: int, forward: Forward) -> None:
         """The response has ended: the connection is free for the next stream before this one is even told."""
         del self.streams[id]
-        if not forward.request_ended:
+        if not forward.request_ended or (self.flow_controlled and self.codec.unsent(id)):
             frame = self.codec.encode_reset(id, "response_complete")
             if frame is None:  # the server answered before it had the whole request
                 self.codec.reusable = False

@@ -117,6 +117,8 @@ class Pool(ConnectionPool, Timed):
     async def _connect(self) -> None:
         self.cluster.opening -= 1  # ``connect`` counts it from here on
         codec = self.protocol.client_codec(self._options)
+        if self._connections:  # what the host allows there, it will allow here; until it says more
+            codec.max_streams = min(codec.max_streams, max(1, self._connections[-1].codec.max_streams))
         try:
             _, connection = await connect(self.host, lambda: ClientConnection(self, codec))
         except ConnectFailed as error:

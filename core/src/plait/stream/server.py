@@ -203,8 +203,10 @@ class ServerConnection(asyncio.Protocol, Timed):
                 self._broken = True
             elif frame:
                 self.write(frame)
+        if self._full:
+            self._full.discard(stream)
         if self._paused:
-            self.resume_reading(stream)
+            self.resume_reading()
         if self._feeding:
             return
         if codec.closing:
