@@ -1,6 +1,7 @@
 """The scenarios of HTTP/2 without TLS on both sides: small bodies, and unary gRPC. `h2load` asks nghttpd."""
 
 import subprocess
+import tempfile
 from pathlib import Path
 
 from bench import peers
@@ -65,10 +66,14 @@ def ask(load: H2load, port: int, body: bytes) -> dict[str, str]:
     """Sends one request of this load with `nghttp`; what came back with it. Raises BenchError unless all of it did."""
     command = [peers.command("nghttp"), "--verbose", "--no-dep", "--timeout=2"]
     command += [f"--header={header}" for header in load.headers]
-    if load.body:
-        command.append("--data=/dev/stdin")
-    command.append(f"http://127.0.0.1:{port}{load.path}")
-    ended = subprocess.run(command, input=load.body, capture_output=True, check=False, timeout=10)
+    with tempfile.NamedTemporaryFile(prefix="bench-body-") as file:
+        if load.body:
+            # nghttp asks how long the file is, which a pipe cannot tell.
+            file.write(load.body)
+            file.flush()
+            command.append(f"--data={file.name}")
+        command.append(f"http://127.0.0.1:{port}{load.path}")
+        ended = subprocess.run(command, capture_output=True, check=False, timeout=10)
     fields = received(ended.stdout)
     if fields.get(":status") != "200" or body not in ended.stdout:
         raise BenchError(f"HTTP/2 {load.path} was answered with {fields.get(':status', 'nothing')}: {ended.stderr!r}")
