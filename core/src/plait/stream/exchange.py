@@ -166,7 +166,7 @@ class ServerStream(Stream):
         else:
             self.request_done = True  # that says all about the rest of it
             if frame:
-                owner.transport.write(frame)
+                owner.write(frame)
         self._finish()
         if frame is None:
             owner.abort()
@@ -372,10 +372,9 @@ class ServerStream(Stream):
             return
         self.bytes_sent += response.body_size
         if frame:
-            owner.transport.write(frame)
+            owner.write(frame)
         elif owner.codec.output:  # a head, and behind it a long body that was not copied for it
-            owner.transport.writelines(owner.codec.output)
-            owner.codec.output = []  # not cleared: the transport may hold on to the list
+            owner.write_output()
         if response.end:
             if not (owner.flow_controlled and self._held_back(True)):
                 self._finish()
@@ -421,7 +420,7 @@ class ServerStream(Stream):
             self._cannot_send(error)
             return
         if frame:
-            owner.transport.write(frame)
+            owner.write(frame)
         if not (owner.flow_controlled and self._held_back(end)) and end:
             self._finish()
 
@@ -446,7 +445,7 @@ class ServerStream(Stream):
             self._cannot_send(error)
             return
         if frame:
-            self.owner.transport.write(frame)
+            self.owner.write(frame)
         if not (self.owner.flow_controlled and self._held_back(True)):
             self._finish()
 
@@ -480,7 +479,7 @@ class ServerStream(Stream):
         if not self.replied and not self.finished:
             frame = self.owner.codec.encode_interim(self.request, status, headers)
             if frame:
-                self.owner.transport.write(frame)
+                self.owner.write(frame)
 
     # the end
 

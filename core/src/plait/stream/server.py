@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,6 +19,7 @@ from plait.api.message import DATA, FAULT, REQUEST, RESET, TRAILERS, WINDOW, Fau
 from plait.api.protocol import PoolMode, ProtocolType, ServerCodec
 from plait.net.wheel import Timed
 from plait.stream.exchange import ServerStream
+from plait.stream.joined import Joined
 from plait.stream.sink import HELD_BYTES
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ class ServerConnection(asyncio.Protocol, Timed):
     """A downstream connection of a ``StreamProxy``."""
 
     transport: asyncio.Transport
+    write: Callable[[bytes], None]
+    """Where every frame goes."""
 
     def __init__(self, proxy: StreamProxy, connection: Connection, protocol: ProtocolType, codec: ServerCodec) -> None:
         self.slot = None
@@ -44,6 +48,7 @@ class ServerConnection(asyncio.Protocol, Timed):
         self.last_active = connection.started
         self.write_paused = False  # downstream is slower than what we write
         self._stats = proxy.stats
+        self._joined: Joined | None = None
         self._feeding = False
         self._paused = False
         self._full: set[ServerStream] = set()  # those that take no more for now
@@ -56,6 +61,11 @@ class ServerConnection(asyncio.Protocol, Timed):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
+        if self.protocol.pool_mode is PoolMode.MULTIPLEXED:
+            self._joined = Joined(self.transport)
+            self.write = self._joined.write
+        else:
+            self.write = self.transport.write
         self.proxy.opened(self)
 
     def data_received(self, data: bytes) -> None:
@@ -117,7 +127,7 @@ class ServerConnection(asyncio.Protocol, Timed):
         response = self.protocol.local_response(request, error.status, str(error).encode(), error.counter)
         frame = self.codec.encode_response(request, response)
         if frame:
-            self.transport.write(frame)
+            self.write(frame)
 
     def _other(self, event: Any, kind: int) -> None:
         if kind == TRAILERS:
@@ -192,7 +202,7 @@ class ServerConnection(asyncio.Protocol, Timed):
                 codec.closing = True
                 self._broken = True
             elif frame:
-                self.transport.write(frame)
+                self.write(frame)
         if self._paused:
             self.resume_reading(stream)
         if self._feeding:
@@ -290,7 +300,7 @@ class ServerConnection(asyncio.Protocol, Timed):
         self.draining = True
         frame = self.codec.drain()
         if frame:
-            self.transport.write(frame)
+            self.write(frame)
         if not self.codec.closing:  # the peer may have sent something before it heard
             self.proxy.context.call_later(DELAYED_CLOSE_S, self._drained)
         elif not self.streams and not self._feeding:
@@ -302,10 +312,18 @@ class ServerConnection(asyncio.Protocol, Timed):
         if not self.streams:
             self._close()
 
+    def write_output(self) -> None:
+        """Write what an encoder left there instead of returning it: a head, and a long body that was not copied."""
+        if self._joined is not None:
+            self._flush()
+            return
+        output, self.codec.output = self.codec.output, []  # the transport may hold on to the list
+        self.transport.writelines(output)
+
     def _flush(self) -> None:
         output = self.codec.output
         if output:
-            self.transport.write(b"".join(output))
+            self.write(b"".join(output))
             output.clear()
 
     def abort(self) -> None:
@@ -318,6 +336,8 @@ class ServerConnection(asyncio.Protocol, Timed):
         """Close when what is written has gone out; where the peer still sends, let it read our answer first."""
         if self._lost or self._lingering or self.transport.is_closing():
             return
+        if self._joined is not None:
+            self._joined.flush()
         if not self._broken:
             self.transport.close()
             left = self.transport.get_write_buffer_size()
