@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import BenchError
-from bench.proxies import CONFIGS, Ports, known, plait, with_ports
+from bench.proxies import CONFIGS, MOSN, Ports, default_names, known, plait, with_ports
 from bench.scenarios import all_scenarios
 
 PORTS = Ports(listener=21001, admin=21002, upstream=21003)
@@ -32,6 +32,15 @@ def test_every_configuration_has_both_ports(file: str) -> None:
 @pytest.mark.parametrize("config", sorted({scenario.config for scenario in all_scenarios().values()}))
 def test_plait_takes_part_in_every_scenario(config: str) -> None:
     assert f"{config}.yaml" in _files()
+
+
+def test_mosn_takes_part_only_where_there_is_a_binary(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv(MOSN, raising=False)
+    assert "mosn" not in default_names()
+    monkeypatch.setenv(MOSN, str(tmp_path / "mosn"))
+    assert "mosn" in default_names()
+    with pytest.raises(BenchError, match="MOSN=PATH names its binary"):
+        known(["mosn"], Path("mesh"), None)
 
 
 def test_unknown_proxy_is_named() -> None:
