@@ -1,4 +1,4 @@
-"""What is fuzzed: each target takes any bytes, does with them what Plait does with a peer's, and asserts what must hold.
+"""What is fuzzed: each target takes any bytes, does with them what Plait does with a peer's, and asserts what must be.
 
 The first byte of an input for a codec says where the rest is cut in two and which options are taken. Beside not raising
 anything, a codec must tell the same however its bytes were cut, what it forwards must be read by the other side as what

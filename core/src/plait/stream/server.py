@@ -156,6 +156,8 @@ class ServerConnection(asyncio.Protocol, Timed):
         """Answer what broke the protocol with the protocol's own error, count it, and close where framing is lost."""
         self.proxy.protocol_error(error)
         self.connection.details = error.counter
+        if error.survives and not error.status:
+            return  # a frame that is no part of any request, whatever stream has its id
         stream = self.streams.get(id)
         shared = self.protocol.pool_mode is PoolMode.MULTIPLEXED
         if stream is None and not error.survives and self.streams and not shared:
