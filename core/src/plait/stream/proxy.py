@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -85,9 +86,9 @@ class ProxyStats:
         return self._stats.counter(self._prefix + name)
 
 
-def look_every(limit_s: float) -> int:
-    """How often, in ticks, to look at a clock: a quarter of its limit, 50 ms to a minute; 0 (never) for no limit."""
-    return ticks(min(max(limit_s / 4, 0.05), 60.0)) if limit_s else 0
+def look_every(limit_s: float) -> float:
+    """How often, in seconds, to look at a clock: a quarter of its limit, 50 ms to a minute; never for no limit."""
+    return min(max(limit_s / 4, 0.05), 60.0) if limit_s else math.inf
 
 
 class Limits:
@@ -154,7 +155,7 @@ class StreamProxy(TerminalFilter):
         self._options = dict(codec_options or {})
         self._upstream = upstream or protocols[0]
         self.upstream_name = self._upstream.name
-        self._look_ticks = look_every(limits.shortest_s())
+        self._look_s = look_every(limits.shortest_s())
         self.draining = False
 
     def protocol(self, connection: Connection) -> asyncio.Protocol:
@@ -183,8 +184,7 @@ class StreamProxy(TerminalFilter):
         self.connections.add(connection)
         self.stats.cx_total.value += 1
         self.stats.cx_active.value += 1
-        if self._look_ticks:
-            self.wheel.add(connection, self._look_ticks)
+        self.look_by(connection, _now() + self._look_s)
         if self.draining:
             connection.drain()
 
@@ -212,6 +212,7 @@ class StreamProxy(TerminalFilter):
 
     def check_timeouts(self, connection: ServerConnection) -> None:
         """Read a connection's clocks and let it wait for the next look."""
+        connection.look_at = math.inf
         now, limits, stats = _now(), self.limits, self.stats
         info = connection.connection
         if (
@@ -233,13 +234,18 @@ class StreamProxy(TerminalFilter):
                 stats.cx_idle_timeout.value += 1
                 info.details = "connection_idle_timeout"
                 connection.drain()
-        look_ticks = self._look_ticks
+        look_s, due = self._look_s, math.inf
         for stream in tuple(connection.streams.values()):
             idle_s = limits.stream_idle_timeout_s
-            if stream.sink is not None:
-                idle_s = stream.sink.idle_timeout_s(idle_s)
-                if idle_s and (not look_ticks or look_every(idle_s) < look_ticks):
-                    look_ticks = look_every(idle_s)
+            sink = stream.sink
+            if sink is not None:
+                if sink.deadline:
+                    if sink.deadline <= now:
+                        sink.expire()
+                        continue
+                    due = min(due, sink.deadline)
+                idle_s = sink.idle_timeout_s(idle_s)
+                look_s = min(look_s, look_every(idle_s))
             if (
                 not stream.request_done
                 and not stream.replied
@@ -252,15 +258,19 @@ class StreamProxy(TerminalFilter):
                 stats.rq_idle_timeout.value += 1
                 status = 408 if not stream.request_done else 504
                 stream.reply(status, "stream timeout", details="stream_idle_timeout", flag="SI")
-        if look_ticks and not info.transport.is_closing():
-            self.wheel.add(connection, look_ticks)
+        if not info.transport.is_closing():
+            self.look_by(connection, min(now + look_s, due))
 
     def look_within(self, connection: ServerConnection, limit_s: float) -> None:
         """A stream of ``connection`` has a clock of its own: look in time for that."""
-        soon = look_every(limit_s)
-        if not self._look_ticks or soon < self._look_ticks:
+        self.look_by(connection, _now() + look_every(limit_s))
+
+    def look_by(self, connection: ServerConnection, when: float) -> None:
+        """Look at the clocks of ``connection`` when that moment is over, if not before."""
+        if when < connection.look_at:
+            connection.look_at = when
             self.wheel.remove(connection)
-            self.wheel.add(connection, soon)
+            self.wheel.add(connection, ticks(max(0.0, when - _now())))
 
     # the end
 

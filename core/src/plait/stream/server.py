@@ -7,6 +7,7 @@ is answered in the protocol's own terms and closed once the peer could read that
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from functools import partial
@@ -39,6 +40,7 @@ class ServerConnection(asyncio.Protocol, Timed):
 
     def __init__(self, proxy: StreamProxy, connection: Connection, protocol: ProtocolType, codec: ServerCodec) -> None:
         self.slot = None
+        self.look_at = math.inf  # when somebody looks at the clocks of this connection and its streams
         self.proxy = proxy
         self.connection = connection
         self.protocol = protocol

@@ -36,6 +36,7 @@ from plait_filter_router.text import decode
 _log = logging.getLogger("plait.router")
 
 _SERVICE_TIME = b"x-envoy-upstream-service-time"
+_NUMBERS = tuple(b"%d" % number for number in range(100))
 _SHARE_OPERATIONS = "router.response_operations"
 
 
@@ -152,7 +153,8 @@ class Router(RouterFilter):
                 if _SERVICE_TIME in headers.block.index:
                     headers.block = headers.block.without(_SERVICE_TIME)
                 headers.changed = True
-                headers.added[_SERVICE_TIME] = b"%d" % int((stream.response_started - ended) * 1000)
+                spent_ms = int((stream.response_started - ended) * 1000)
+                headers.added[_SERVICE_TIME] = _NUMBERS[spent_ms] if spent_ms < 100 else b"%d" % spent_ms
         if not self._answers:
             return CONTINUE
         route = stream.route

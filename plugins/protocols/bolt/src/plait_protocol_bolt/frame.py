@@ -54,6 +54,13 @@ V1_RESPONSE = Struct(">BBHBIBHHHI")
 V2_REQUEST = Struct(">BBBHBIBBiHHI")
 V2_RESPONSE = Struct(">BBBHBIBBHHHI")
 
+# The same fixed parts of v1, with the four bytes in front as one number: what most frames begin with.
+WHOLE_REQUEST = Struct(">IxIBiHHI")
+WHOLE_RESPONSE = Struct(">IxIxHHHI")
+V1_ONE_WAY = 0x01020001
+V1_REQUESTS = (0x01010001, V1_ONE_WAY)
+V1_ANSWER = 0x01000002
+
 LONGEST_SHORT = 0x7FFF
 NO_TIMEOUT = -1
 

@@ -47,12 +47,17 @@ from plait_protocol_bolt.frame import (
     RESPONSE_COMMAND,
     RESPONSE_TYPE,
     V1,
+    V1_ANSWER,
+    V1_ONE_WAY,
     V1_REQUEST,
+    V1_REQUESTS,
     V1_RESPONSE,
     V2,
     V2_CRC,
     V2_REQUEST,
     V2_RESPONSE,
+    WHOLE_REQUEST,
+    WHOLE_RESPONSE,
     BoltFrame,
     checked,
     head_of,
@@ -61,6 +66,7 @@ from plait_protocol_bolt.options import BoltOptions
 from plait_protocol_bolt.writer import FrameWriter
 
 _NONE: list[Event] = []
+_LONGEST_HEAD = 22 + 2 * 0xFFFF
 
 
 class LazyRequest(Request):
@@ -95,6 +101,7 @@ class FrameReader:
         self._writer: FrameWriter = writer
         self._limit: int = options.max_frame_bytes
         self._threshold: int = options.stream_threshold_bytes
+        self._whole_to: int = min(self._threshold, self._limit - _LONGEST_HEAD)
         self._parts: list[bytes] = []
         self._have: int = 0
         self._need: int = 0
@@ -126,6 +133,8 @@ class FrameReader:
             self._need = 0
         events: list[Event] = []
         at, end = 0, len(data)
+        if not (self._skip or self._streaming):
+            at = (self._responses if self._client else self._requests)(data, events)
         while at < end:
             if self._skip:
                 step = min(self._skip, end - at)
@@ -275,6 +284,66 @@ class FrameReader:
         self._parts.append(data[at:] if at else data)
         self._have = end - at
         return events
+
+    def _requests(self, data: bytes, events: list[Event]) -> int:
+        """The common case of ``read``: whole requests of v1, up to anything else; where that begins."""
+        at, end, whole_to = 0, len(data), self._whole_to
+        while end - at >= 22:
+            front, id, codec, extra, class_length, block_length, length = WHOLE_REQUEST.unpack_from(data, at)
+            class_at = at + 22
+            block_at = class_at + class_length
+            content_at = block_at + block_length
+            behind = content_at + length
+            if length > whole_to or behind > end or front not in V1_REQUESTS:
+                break
+            try:
+                block = block_of(data[block_at:content_at])
+            except BlockError:
+                break
+            self.layout = V1
+            head = data[at:content_at]
+            service = block.service or data[class_at:block_at]
+            method = block.method
+            if method or codec != HESSIAN or data[class_at:block_at] != SOFA_REQUEST:
+                request = Request(Headers(block), id, b"", method, service, "bolt")
+            else:
+                request = LazyRequest(Headers(block), id, b"", b"", service, "bolt")
+            request.raw = head
+            request.native = BoltFrame(head, V1, length, block)
+            request.body = data[content_at:behind]
+            if front == V1_ONE_WAY:
+                request.oneway = True
+            if extra > 0:
+                request.timeout_s = extra / 1000
+            events.append(request)
+            at = behind
+        return at
+
+    def _responses(self, data: bytes, events: list[Event]) -> int:
+        """The same for a client: whole responses of v1."""
+        at, end, whole_to = 0, len(data), self._whole_to
+        while end - at >= 20:
+            front, id, status, class_length, block_length, length = WHOLE_RESPONSE.unpack_from(data, at)
+            block_at = at + 20 + class_length
+            content_at = block_at + block_length
+            behind = content_at + length
+            if length > whole_to or behind > end or front != V1_ANSWER:
+                break
+            try:
+                block = block_of(data[block_at:content_at])
+            except BlockError:
+                break
+            self.layout = V1
+            head = data[at:content_at]
+            response = Response(STATUSES.get(status, 500), Headers(block), id, b"", "bolt", data[content_at:behind])
+            response.code = status
+            response.raw = head
+            response.native = BoltFrame(head, V1, length, block)
+            if block.failed and not status:
+                response.reason = APPLICATION_EXCEPTION
+            events.append(response)
+            at = behind
+        return at
 
     def _pass(self, data: bytes, at: int, events: list[Event]) -> int:
         """Hand on what is there of a content that comes in pieces; where the next frame begins, or is to be read on."""
