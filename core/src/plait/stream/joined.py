@@ -25,23 +25,29 @@ class Joined:
         self._flush = self.flush  # bound once
 
     def write(self, frame: bytes) -> None:
-        """Write ``frame`` in this turn of the loop."""
+        """Write ``frame`` in this turn of the loop; at once with what waits, where that is much.
+
+        A loop may read from one connection many times in a turn: what takes no more has to say so before the turn ends.
+        """
         pending = self._pending
         if not pending:
             self._call_soon(self._flush)
         pending.append(frame)
-        self._size += len(frame)
+        self._size = size = self._size + len(frame)
+        if size > _LONG_BYTES:
+            self.flush()
 
     def flush(self) -> None:
         """Write now what waits."""
         pending, size = self._pending, self._size
-        if pending and not self._transport.is_closing():
+        if not pending:
+            return
+        self._pending = []  # before it is written: that may stop a stream, whose end is written behind this
+        self._size = 0
+        if not self._transport.is_closing():
             if len(pending) == 1:
                 self._transport.write(pending[0])
             elif size > _LONG_BYTES:
                 self._transport.writelines(pending)
             else:
                 self._transport.write(b"".join(pending))
-        if pending:
-            self._pending = []
-            self._size = 0
