@@ -290,13 +290,17 @@ class Forward(Sink, Timed):
         limit, wheel = self.options.timeout_ticks, self.stream.owner.proxy.wheel
         if self.request.timeout_s:
             wanted = self._caller_ticks()
-            limit = min(limit, wanted) if limit else wanted
-            wheel.remove(self)  # it has been waiting since the request began, if that came in pieces
+            if not limit or wanted < limit:
+                limit = wanted
+            if self.slot is not None:
+                wheel.remove(self)  # it has been waiting since the request began, which came in pieces
         if limit:
             wheel.add(self, limit)
 
     def _caller_ticks(self) -> int:
         """How much of the caller's own timeout is left; it counts from the beginning of the request."""
+        if self.request.timeout_s < 0:
+            return _LOOK_TICKS
         return ticks(max(0.0, self.stream.started + self.request.timeout_s - _now()))
 
     # the way back
@@ -405,8 +409,8 @@ class Forward(Sink, Timed):
     # ends and clocks
 
     def expire(self) -> None:
-        """The route's timeout."""
-        if self.closed:
+        """The route's timeout, or the caller's."""
+        if self.closed or (self.request.timeout_s < 0 and self._waits_on()):
             return
         self.cluster.stats.rq_timeout.value += 1
         connection = self.connection
@@ -419,6 +423,20 @@ class Forward(Sink, Timed):
             self.stream.reply(504, "upstream request timeout", details="response_timeout", flag="UT")
         else:
             self._fail(504, "upstream request timeout", "UT", "response_timeout")
+
+    def _waits_on(self) -> bool:
+        """Look what the caller's timeout is, now that the answer takes its time, and wait for what is left of it."""
+        limit, route = 0, self.options.timeout_ticks if self.request_ended else 0
+        if route:
+            limit = route - _LOOK_TICKS
+            if limit <= 0:
+                return False
+        if self.request.caller_timeout_s():
+            wanted = self._caller_ticks()
+            limit = min(limit, wanted) if limit else wanted
+        if limit:
+            self.stream.owner.proxy.wheel.add(self, limit)
+        return True
 
     def _try_timed_out(self) -> None:
         if self._tries is not None:
@@ -516,6 +534,9 @@ class Forward(Sink, Timed):
             owner.pause_reading(self.stream)
 
 
+_LOOK_TICKS = ticks(0.2)
+"""When a timeout is looked for that costs something to read: few answers take as long, and no caller is in a hurry for
+the word that it has waited long enough."""
 _NO_MIRRORS: list[Mirror] = []
 _OVERLOADED = {"x-envoy-overloaded": "true"}
 _OVERFLOW = "upstream connect error or disconnect/reset before headers. reset reason: overflow"
