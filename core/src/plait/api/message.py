@@ -35,6 +35,24 @@ class Event:
     id: int
 
 
+class Native:
+    """Base of what a codec keeps in ``native`` and others can ask for: what a frame says beside its headers.
+
+    Routes, access logs and mixer ask for such a thing by a name with a colon in front, as for HTTP's pseudo-headers.
+    """
+
+    __slots__ = ()
+
+    def find(self, name: bytes, message: Message) -> bytes | None:
+        """What goes by ``name`` (in lower case, such as ``:class-name``) in ``message``, whose native this is."""
+        return None
+
+    @property
+    def timeout_s(self) -> float:
+        """The caller's deadline, of requests whose own ``timeout_s`` is negative; 0 when it named none."""
+        return 0.0
+
+
 class Message(Event):
     """A head, with the body where it was there at once.
 
@@ -56,13 +74,19 @@ class Message(Event):
         """Bytes in ``body``; asking leaves a body that its codec has not cut out yet where it is."""
         return len(self.body)
 
+    def pseudo(self, name: bytes) -> bytes | None:
+        """What a name with a colon in front (in lower case) stands for, None where there is nothing."""
+        native = self.native
+        return native.find(name, self) if isinstance(native, Native) else None
+
 
 class Request(Message):
     """The request of a stream.
 
     ``raw_authority`` is the authority (HTTP) or the service (RPC), ``raw_path`` the path with its query or the RPC
     method's name, ``raw_method`` HTTP's method (empty for RPC). The properties without ``raw_`` are their text.
-    ``oneway`` requests get no response. ``timeout_s`` is the caller's own deadline, 0 when it named none.
+    ``oneway`` requests get no response. ``timeout_s`` is the caller's own deadline, 0 when it named none; it is
+    negative where ``native.timeout_s`` has to be asked, which costs something: ``caller_timeout_s`` does so.
     """
 
     __slots__ = ("oneway", "raw_authority", "raw_method", "raw_path", "raw_scheme", "timeout_s", "upgrade")
@@ -124,6 +148,25 @@ class Request(Message):
     def authority(self, value: str) -> None:
         self.raw_authority = encode(value)
         self.headers.changed = True
+
+    def caller_timeout_s(self) -> float:
+        """The caller's own deadline, wherever it stands; 0 when it named none."""
+        if self.timeout_s < 0:
+            native = self.native
+            self.timeout_s = native.timeout_s if isinstance(native, Native) else 0.0
+        return self.timeout_s
+
+    def pseudo(self, name: bytes) -> bytes | None:
+        """``:method``, ``:path``, ``:authority`` and ``:scheme``, and what the protocol has beside those."""
+        if name == b":path":
+            return self.raw_path or None
+        if name == b":authority":
+            return self.raw_authority or None
+        if name == b":method":
+            return self.raw_method or None
+        if name == b":scheme":
+            return self.raw_scheme or None
+        return super().pseudo(name)
 
     @property
     def scheme(self) -> str:

@@ -66,7 +66,7 @@ def forward(stream: Stream, cluster: Cluster, options: ForwardOptions) -> Verdic
     made = stream.sink = Forward(stream, cluster, options)  # type: ignore[attr-defined, arg-type]
     now = _now()
     if not request.end:
-        made.expect_body(mirrors)
+        made.expect_body(mirrors, now)
     elif options.timeout_s or request.timeout_s:
         made.start_clock(now)
     made.attempt(now)
@@ -138,12 +138,11 @@ class Forward(Sink):
 
     # the way out
 
-    def expect_body(self, mirrors: Sequence[Mirror]) -> None:
+    def expect_body(self, mirrors: Sequence[Mirror], now: float) -> None:
         """The request comes in pieces; ``mirrors`` get them too."""
-        request = self.stream.request
         self._body = _Body(self.options.retry is not None, mirrors)
-        if request.timeout_s:
-            self._finish_by(self.stream.started + request.timeout_s)
+        if self.stream.request.timeout_s:
+            self.start_clock(now)
 
     def attempt(self, now: float) -> None:
         """Pick a host and send it the request when a connection is there."""
@@ -275,10 +274,10 @@ class Forward(Sink):
 
     def start_clock(self, now: float) -> None:
         """The route's timeout runs from the end of the request on, the caller's own from its beginning."""
-        limit_s, wanted_s = self.options.timeout_s, self.stream.request.timeout_s
+        limit_s, wanted_s = self.options.timeout_s if self.request_ended else 0.0, self.stream.request.timeout_s
         deadline = now + limit_s
         if wanted_s:
-            wanted = self.stream.started + wanted_s
+            wanted = self.stream.started + wanted_s if wanted_s > 0 else now + _LOOK_S
             if not limit_s or wanted < deadline:
                 deadline = wanted
         elif not limit_s:
@@ -394,8 +393,8 @@ class Forward(Sink):
     # ends and clocks
 
     def expire(self) -> None:
-        """The route's timeout."""
-        if self.closed:
+        """The route's timeout, or the caller's."""
+        if self.closed or (self.stream.request.timeout_s < 0 and self._waits_on()):
             return
         self.cluster.stats.rq_timeout.value += 1
         connection = self.connection
@@ -408,6 +407,17 @@ class Forward(Sink):
             self.stream.reply(504, "upstream request timeout", details="response_timeout", flag="UT")
         else:
             self._fail(504, "upstream request timeout", "UT", "response_timeout")
+
+    def _waits_on(self) -> bool:
+        """Look what the caller's timeout is, now that the answer takes its time, and wait for what is left of it."""
+        limit_s = self.options.timeout_s if self.request_ended else 0.0
+        if 0 < limit_s <= _LOOK_S:
+            return False
+        began = self.deadline - _LOOK_S
+        self.deadline = 0.0
+        self.stream.request.caller_timeout_s()
+        self.start_clock(began)
+        return True
 
     def _try_timed_out(self) -> None:
         if self._tries is not None:
@@ -502,6 +512,9 @@ class Forward(Sink):
             owner.pause_reading(self.stream)
 
 
+_LOOK_S = 0.2
+"""When a timeout is looked for that costs something to read: few answers take as long, and no caller is in a hurry for
+the word that it has waited long enough."""
 _NO_MIRRORS: tuple[Mirror, ...] = ()
 _OVERLOADED = {"x-envoy-overloaded": "true"}
 _OVERFLOW = "upstream connect error or disconnect/reset before headers. reset reason: overflow"

@@ -26,7 +26,10 @@ class Joined:
         self._flush = self.flush  # bound once
 
     def write(self, frame: bytes) -> None:
-        """Write ``frame`` in this turn of the loop."""
+        """Write ``frame`` in this turn of the loop; at once with what waits, where that is much.
+
+        A loop may read from one connection many times in a turn: what takes no more has to say so before the turn ends.
+        """
         pending = self._pending
         if not pending:
             self._call_soon(self._flush)
@@ -40,7 +43,7 @@ class Joined:
         pending, size = self._pending, self._size
         if not pending:
             return
-        self._pending = []
+        self._pending = []  # before it is written: that may stop a stream, whose end is written behind this
         self._size = 0
         if self._transport.is_closing():
             return

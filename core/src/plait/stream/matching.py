@@ -115,7 +115,10 @@ def compile_headers(matchers: tuple[HeaderMatcher, ...]) -> MatchHeaders:
 
 
 def compile_request_headers(matchers: tuple[HeaderMatcher, ...]) -> MatchRequest:
-    """The same over a request, which also knows ``:method``, ``:path``, ``:authority`` (``host``) and ``:scheme``."""
+    """The same over a request, which also knows ``:method``, ``:path``, ``:authority`` (``host``) and ``:scheme``.
+
+    Whatever else begins with a colon is what the protocol has by that name (``Request.pseudo``).
+    """
     tests = tuple(_request_test(matcher) for matcher in matchers)
     if not tests:
         return lambda request: True
@@ -142,6 +145,9 @@ def _request_test(matcher: HeaderMatcher) -> MatchRequest:
         return lambda request: test(request.raw_authority or None)
     if name == ":scheme":
         return lambda request: test(request.raw_scheme or None)
+    if name[:1] == ":":
+        pseudo = name.encode("latin-1")
+        return lambda request: test(request.pseudo(pseudo))
     match = compile_header(matcher)
     return lambda request: match(request.headers)
 

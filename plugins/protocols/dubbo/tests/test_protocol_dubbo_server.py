@@ -368,3 +368,17 @@ def test_a_wrong_beginning_is_noticed_before_a_head_is_there() -> None:
         (fault,) = codec.feed(b"H")
         assert isinstance(fault, Fault)
         assert fault.error.counter == "dubbo.bad_frame"
+
+
+@pytest.mark.parametrize(("name", "timeout_s"), [("java31_hello_request", 4.0), ("fastjson2_say_request", 3.0)])
+def test_the_callers_timeout_is_read_when_it_is_asked_for(name: str, timeout_s: float) -> None:
+    made = request(FRAMES[name])
+    assert made.timeout_s < 0, "it stands behind the arguments"
+    assert made.caller_timeout_s() == timeout_s
+    assert made.timeout_s == timeout_s
+
+
+def test_a_call_that_nobody_waits_for_and_a_large_one_have_no_timeout() -> None:
+    assert request(large(size=100, flag=0x82)).caller_timeout_s() == 0
+    assert request(large(), DubboServer(SMALL)).caller_timeout_s() == 0
+    assert request(large(size=100)).caller_timeout_s() == 0

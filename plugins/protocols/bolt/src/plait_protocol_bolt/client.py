@@ -99,7 +99,7 @@ class BoltClient(ClientCodec):
         """A request that another protocol brought: service and method in headers, its body as the content."""
         layout = self._layout or V1
         type = ONEWAY_TYPE if request.oneway else REQUEST_TYPE
-        timeout = int(request.timeout_s * 1000) or NO_TIMEOUT
+        timeout = int(request.caller_timeout_s() * 1000) or NO_TIMEOUT
         length = len(request.body) if request.end else 0
         head = head_of(layout, type, REQUEST_COMMAND, id, HESSIAN, timeout, SOFA_REQUEST, b"", length)
         headers = request.headers.copy()

@@ -29,8 +29,10 @@ from __future__ import annotations
 from struct import Struct
 from zlib import crc32
 
-from plait.api import LocalProtocolError
+from plait.api import LocalProtocolError, Message, Native
+from plait_protocol_bolt.attributes import attribute_of
 from plait_protocol_bolt.block import BoltBlock
+from plait_protocol_bolt.content import SOFA_REQUEST
 
 RESPONSE_TYPE = 0
 REQUEST_TYPE = 1
@@ -67,7 +69,7 @@ NO_TIMEOUT = -1
 _I32 = Struct(">i")
 
 
-class BoltFrame:
+class BoltFrame(Native):
     """What Bolt itself says about a message: ``Message.native`` of every request and response of this protocol.
 
     Filters read it; to change a message, change the message. ``head`` is everything in front of the content, as it came
@@ -153,6 +155,19 @@ class BoltFrame:
         at = self._fixed()
         length = int.from_bytes(self.head[at - 8 : at - 6], "big")
         return self.head[at : at + length]
+
+    def find(self, name: bytes, message: Message) -> bytes | None:
+        """``:class-name``, ``:codec`` and ``:version``; of a request also what ``attribute_of`` knows."""
+        if name == b":class-name":
+            return self.raw_class_name or None
+        if name == b":codec":
+            return str(self.codec).encode()
+        if name == b":version":
+            return str(self.version).encode()
+        if self.type == RESPONSE_TYPE:
+            return None
+        hessian = self.codec == HESSIAN and self.raw_class_name == SOFA_REQUEST
+        return attribute_of(message, (self.beginning or message.body) if hessian else b"", name)
 
     def _fixed(self) -> int:
         """The length of the fixed part."""

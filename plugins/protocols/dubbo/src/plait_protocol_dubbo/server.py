@@ -111,7 +111,9 @@ class DubboServer(ServerCodec):
             request = Request(Headers(call), id, b"", front.method, front.path, "dubbo")
             request.native = call
             request.body = request.raw = body
-            if not flag & TWO_WAY:
+            if flag & TWO_WAY:
+                request.timeout_s = -1.0  # an attachment, which the call says when it is asked
+            else:
                 request.oneway = True
             events.append(request)
             at = end
