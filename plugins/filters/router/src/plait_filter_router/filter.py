@@ -109,7 +109,6 @@ class Router(RouterFilter):
             return self._answer(stream, plan)
         self._total.value += 1
         request = stream.request
-        headers = request.headers
         if plan.plain:
             name = plan.cluster
             operations: tuple[Operation, ...] = ()
@@ -124,6 +123,7 @@ class Router(RouterFilter):
         if plan.limits_grpc and self._http:
             options = self._limit(request, plan)
         elif self._http:
+            headers = request.headers
             expected = plan.expected_timeout
             known = headers.block.grown.get(expected)  # only blocks that override nothing grow here
             if known is not None and HEADERS.isdisjoint(headers.added) and EXPECTED_TIMEOUT not in headers.added:
@@ -137,7 +137,7 @@ class Router(RouterFilter):
                     headers.extend(expected)
         if not plan.plain:
             for operation in operations:
-                operation(headers, stream)
+                operation(request.headers, stream)
             self._rewrite(request, plan)
         return forward(stream, cluster, options)
 
