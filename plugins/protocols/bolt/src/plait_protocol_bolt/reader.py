@@ -27,17 +27,14 @@ from plait.api import (
     Event,
     Fault,
     GoAway,
-    Headers,
     LocalProtocolError,
     Ping,
     RemoteProtocolError,
-    Request,
     Reset,
-    Response,
 )
-from plait_protocol_bolt.answers import APPLICATION_EXCEPTION, CODEC_EXCEPTION, NO_PROCESSOR, STATUSES
+from plait_protocol_bolt.answers import CODEC_EXCEPTION, NO_PROCESSOR
 from plait_protocol_bolt.block import EMPTY, BlockError, block_of
-from plait_protocol_bolt.content import LOOKED_AT_BYTES, SOFA_REQUEST, method_of
+from plait_protocol_bolt.content import LOOKED_AT_BYTES, SOFA_REQUEST
 from plait_protocol_bolt.frame import (
     GOAWAY_COMMAND,
     HEARTBEAT,
@@ -62,32 +59,12 @@ from plait_protocol_bolt.frame import (
     checked,
     head_of,
 )
+from plait_protocol_bolt.messages import BoltRequest, BoltResponse
 from plait_protocol_bolt.options import BoltOptions
 from plait_protocol_bolt.writer import FrameWriter
 
 _NONE: list[Event] = []
 _LONGEST_HEAD = 22 + 2 * 0xFFFF
-
-
-class LazyRequest(Request):
-    """A request whose method stands in its content only: ``raw_path`` looks there when it is asked for."""
-
-    __slots__ = ("_found",)
-    _found: bytes | None
-
-    @property
-    def raw_path(self) -> bytes:
-        """The method; empty where the content does not say."""
-        found = self._found
-        if found is None:
-            frame = self.native
-            content = frame.beginning if isinstance(frame, BoltFrame) and frame.beginning else self.body
-            found = self._found = method_of(content)
-        return found
-
-    @raw_path.setter
-    def raw_path(self, value: bytes) -> None:
-        self._found = value or None
 
 
 class FrameReader:
@@ -228,56 +205,52 @@ class FrameReader:
                 self._refuse(events, layout, type, command, id, str(error), "bolt.bad_header_block", 400)
                 self._skip = content_at + length + trailer
                 continue
-            head = data[at:content_begin]
-            frame = BoltFrame(head, layout, length, block)
+            id_at = at + 5 if layout == V1 else at + 6
+            front = data[at:id_at]
+            if streamed:
+                rest, content = data[id_at + 4 : content_begin], b""
+            else:
+                rest = data[id_at + 4 : content_begin + length]
+                content = data[content_begin : content_begin + length]
             if type != RESPONSE_TYPE:
                 if self._client or command != REQUEST_COMMAND:
-                    self._small(events, layout, type, command, id, head)
+                    self._small(events, layout, type, command, id, data[at:content_begin])
                     self._skip = content_at + length + trailer
                     continue
-                authority = block.service or head[fixed : fixed + class_length]
-                if block.method or codec != HESSIAN or head[fixed : fixed + class_length] != SOFA_REQUEST:
-                    request = Request(Headers(block), id, b"", block.method, authority, "bolt")
-                else:
-                    request = LazyRequest(Headers(block), id, b"", b"", authority, "bolt")
-                    if streamed:
-                        frame.beginning = data[content_begin : content_begin + LOOKED_AT_BYTES]
-                request.raw = head
-                request.native = frame
+                class_name = data[at + fixed : block_at]
+                hidden = not block.method and codec == HESSIAN and class_name == SOFA_REQUEST
+                method = None if hidden else block.method
+                service = block.service or class_name
+                request = BoltRequest(layout, front, id, rest, content, length, block, service, method)
                 if type == ONEWAY_TYPE:
                     request.oneway = True
                 if extra > 0:
                     request.timeout_s = extra / 1000
                 events.append(request)
                 if not streamed:
-                    request.body = data[content_begin : content_begin + length]
                     at += size
                     continue
                 request.end = False
+                if hidden:
+                    request.beginning = data[content_begin : content_begin + LOOKED_AT_BYTES]
             else:
                 if not self._client:
                     self._break(events, "a response came to a server", "bolt.unexpected_response")
                     return events
                 if command != RESPONSE_COMMAND:
-                    self._small(events, layout, type, command, id, head)
+                    self._small(events, layout, type, command, id, data[at:content_begin])
                     self._skip = content_at + length + trailer
                     continue
-                response = Response(STATUSES.get(extra, 500), Headers(block), id, b"", "bolt")
-                response.code = extra
-                response.raw = head
-                response.native = frame
-                if block.failed and not extra:
-                    response.reason = APPLICATION_EXCEPTION
+                response = BoltResponse(layout, front, id, rest, content, length, block, extra)
                 events.append(response)
                 if not streamed:
-                    response.body = data[content_begin : content_begin + length]
                     at += size
                     continue
                 response.end = False
             self._streaming = True
             self._id = id
             self._left = length
-            self._crc = crc32(head) if layout == V2_CRC else -1
+            self._crc = crc32(data[at:content_begin]) if layout == V2_CRC else -1
             at = content_begin
         else:
             return events
@@ -301,16 +274,14 @@ class FrameReader:
             except BlockError:
                 break
             self.layout = V1
-            head = data[at:content_at]
             service = block.service or data[class_at:block_at]
-            method = block.method
-            if method or codec != HESSIAN or data[class_at:block_at] != SOFA_REQUEST:
-                request = Request(Headers(block), id, b"", method, service, "bolt")
-            else:
-                request = LazyRequest(Headers(block), id, b"", b"", service, "bolt")
-            request.raw = head
-            request.native = BoltFrame(head, V1, length, block)
-            request.body = data[content_at:behind]
+            method: bytes | None = block.method
+            if not method and codec == HESSIAN and data[class_at:block_at] == SOFA_REQUEST:
+                method = None
+            content = data[content_at:behind]
+            request = BoltRequest(
+                V1, data[at : at + 5], id, data[at + 9 : behind], content, length, block, service, method
+            )
             if front == V1_ONE_WAY:
                 request.oneway = True
             if extra > 0:
@@ -334,14 +305,10 @@ class FrameReader:
             except BlockError:
                 break
             self.layout = V1
-            head = data[at:content_at]
-            response = Response(STATUSES.get(status, 500), Headers(block), id, b"", "bolt", data[content_at:behind])
-            response.code = status
-            response.raw = head
-            response.native = BoltFrame(head, V1, length, block)
-            if block.failed and not status:
-                response.reason = APPLICATION_EXCEPTION
-            events.append(response)
+            content = data[content_at:behind]
+            events.append(
+                BoltResponse(V1, data[at : at + 5], id, data[at + 9 : behind], content, length, block, status)
+            )
             at = behind
         return at
 
