@@ -147,6 +147,7 @@ class ServerStream(Stream):
             self.response = response
             self.write_head(response)
         else:
+            self.owner.proxy.stats.rq_local.value += 1
             self.respond(response, _now())
         return STOP
 

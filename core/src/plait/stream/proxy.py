@@ -10,8 +10,7 @@ import asyncio
 import logging
 import math
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from plait.api.connection import Connection, TerminalFilter
@@ -33,16 +32,19 @@ _log = logging.getLogger("plait.stream")
 _now = time.monotonic
 
 
-def sum_of(counters: Iterable[Counter]) -> Callable[[], int]:
-    """A function that adds counters up."""
-    counters = tuple(counters)
-    return lambda: sum([counter.value for counter in counters])
+def _class(key: int) -> int:
+    """The first digit of the status in a key of ``ProxyStats.answers``."""
+    return (key & 1023) // 100
 
 
 class ProxyStats:
-    """Envoy's ``http.<prefix>.downstream_…`` statistics (other protocols: their own first word), as attributes."""
+    """Envoy's ``http.<prefix>.downstream_…`` statistics (other protocols: their own first word), as attributes.
 
-    def __init__(self, stats: Stats, prefix: str, protocol: str) -> None:
+    ``answers`` counts responses by ``response.code << 10 | response.status``; what Envoy counts by class of status is
+    read from there. With ``rpc`` there are those by code too, by response flag, and of answers of our own.
+    """
+
+    def __init__(self, stats: Stats, prefix: str, protocol: str, rpc: bool = False) -> None:
         prefix += "."
         self._stats = stats
         self._prefix = prefix
@@ -70,16 +72,44 @@ class ProxyStats:
         self.rq_idle_timeout = counter(prefix + "downstream_rq_idle_timeout")
         self.rq_time = stats.histogram(prefix + "downstream_rq_time")
         self.filter_error = counter(prefix + "filter_error")
-        unusual = counter(prefix + "downstream_rq_unusual")  # a status that is in no class
-        self.classes: dict[int, Counter] = defaultdict(lambda: unusual)
-        self.classes.update({n: counter(f"{prefix}downstream_rq_{n}xx") for n in range(1, 6)})
-        total, unanswered, classes = self.rq_total, self.rq_unanswered, (*self.classes.values(), unusual)
-        completed = sum_of(classes)
-        stats.observe(f"{prefix}downstream_rq_{protocol}_total", sum_of((total,)), grows=True)
-        stats.observe(prefix + "downstream_rq_completed", completed, grows=True)
+        self.rpc = rpc
+        self.rq_local = counter(prefix + "downstream_rq_local") if rpc else Counter("")
+        self.answers: dict[int, Counter] = {}
+        total, unanswered, answers = self.rq_total, self.rq_unanswered, self.answers.values()
+        for first in range(1, 6):
+            stats.observe(f"{prefix}downstream_rq_{first}xx", self.of_class(first), grows=True)
+        # a status that is in no class
+        stats.observe(prefix + "downstream_rq_unusual", self._sum(lambda key: not 1 <= _class(key) <= 5), grows=True)
+        stats.observe(f"{prefix}downstream_rq_{protocol}_total", lambda: total.value, grows=True)
+        stats.observe(prefix + "downstream_rq_completed", lambda: sum([c.value for c in answers]), grows=True)
         stats.observe(
-            prefix + "downstream_rq_active", lambda: total.value - completed() - unanswered.value, grows=False
+            prefix + "downstream_rq_active",
+            lambda: total.value - sum([c.value for c in answers]) - unanswered.value,
+            grows=False,
         )
+
+    def _sum(self, counts: Callable[[int], bool]) -> Callable[[], int]:
+        answers = self.answers
+        return lambda: sum([counter.value for key, counter in answers.items() if counts(key)])
+
+    def of_class(self, first: int) -> Callable[[], int]:
+        """A function that counts the responses whose status begins with that digit."""
+        return self._sum(lambda key: _class(key) == first)
+
+    def answer(self, code: int, status: int) -> Counter:
+        """The counter of a code and status, made when it is first seen."""
+        counter = self.answers[code << 10 | status] = Counter("")
+        if self.rpc:
+            told = code or status
+            same = self._sum(lambda key: (key >> 10 or key & 1023) == told)
+            self._stats.observe(f"{self._prefix}downstream_rq_code.{told}", same, grows=True)
+        return counter
+
+    def flagged(self, flags: Sequence[str]) -> None:
+        """Count a stream that ended with response flags."""
+        if self.rpc:
+            for flag in flags:
+                self.named(f"downstream_rq_flag.{flag}").value += 1
 
     def named(self, name: str) -> Counter:
         """A counter of this proxy that is seldom needed."""
@@ -139,7 +169,9 @@ class StreamProxy(TerminalFilter):
         codec_options: Mapping[str, object] | None = None,
         upstream: ProtocolType | None = None,
         access_logs: Sequence[AccessLog] = (),
+        rpc: bool = False,
     ) -> None:
+        """``rpc`` asks for the statistics that Envoy keeps of RPC protocols beyond those of HTTP."""
         limits = limits or Limits()
         self.chain = chain
         self.protocols = tuple(protocols)
@@ -148,7 +180,7 @@ class StreamProxy(TerminalFilter):
         self.limits = limits
         self.buffer_limit_bytes = limits.buffer_limit_bytes
         self.max_requests = limits.max_requests_per_connection
-        self.stats = ProxyStats(context.stats, stat_prefix, protocols[0].name)
+        self.stats = ProxyStats(context.stats, stat_prefix, protocols[0].name, rpc)
         self.access_logs = tuple(access_logs)
         self.connections: set[ServerConnection] = set()
         self._sniffing: set[Sniffing] = set()
