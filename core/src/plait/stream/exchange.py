@@ -62,11 +62,11 @@ class ServerStream(Stream):
         "waiting",
     )
 
-    def __init__(self, owner: ServerConnection, request: Request) -> None:
+    def __init__(self, owner: ServerConnection, request: Request, now: float) -> None:
         # What Stream.__init__ does, without the call: this runs for every request.
         self.request = request
         self.connection = owner.connection
-        self.started = now = _now()
+        self.started = now
         self.response = None
         self.response_started = 0.0
         self.ended = 0.0
@@ -89,7 +89,7 @@ class ServerStream(Stream):
         self.request_held = True  # the head has not reached the router yet, or a data filter waits
         self.response_held = False
         self.finished = False
-        self.touched = 0.0  # when a piece of a body last passed
+        self.touched = 0.0  # when a piece of a body last passed, or a filter that had stopped the head let it go on
         self._route: Route | None = _UNROUTED
         self._next = 0  # the request filter that ``resume`` goes on with; 0 unless one stopped, or _RESUMED
         self.begun = False  # the response's head is written and more will follow
@@ -235,6 +235,7 @@ class ServerStream(Stream):
         if start:
             calls = calls[start:]
             self._next = 0
+            self.touched = _now()
         call = chain.terminal
         try:
             for call in calls:

@@ -64,7 +64,7 @@ def forward(stream: Stream, cluster: Cluster, options: ForwardOptions) -> Verdic
         return stream.reply(503, _OVERFLOW, details="overflow", flag="UO", headers=_OVERLOADED)
     cluster.requests_active += 1
     made = stream.sink = Forward(stream, cluster, options)  # type: ignore[attr-defined, arg-type]
-    now = _now()
+    now = stream.touched or stream.started  # type: ignore[attr-defined]  # so it is, or as good as
     if not request.end:
         made.expect_body(mirrors, now)
     elif options.timeout_s or request.timeout_s:
@@ -292,8 +292,8 @@ class Forward(Sink):
 
     # the way back
 
-    def on_response(self, response: Response) -> None:
-        """The head of the response (with its body, if ``end``)."""
+    def on_response(self, response: Response, now: float) -> None:
+        """The head of the response (with its body, if ``end``), which came at ``now``."""
         status = response.status
         if self._tries is not None and self._tries_again(self._tries, response):
             return
@@ -302,7 +302,7 @@ class Forward(Sink):
             codes[status].value += 1
         else:
             self.cluster.stats.code(status).value += 1
-        stream, now = self.stream, _now()
+        stream = self.stream
         if response.end:
             self._close(now)
         if not stream.replied:

@@ -71,7 +71,7 @@ class Mirror:
     """The copy's stream."""
 
     __slots__ = (
-        *("_sink", "attempts", "begun", "flags", "owner", "replied", "request", "started"),
+        *("_sink", "attempts", "begun", "flags", "owner", "replied", "request", "started", "touched"),
         *("upstream_cluster", "upstream_failure", "upstream_host", "upstream_local"),
     )
 
@@ -79,6 +79,7 @@ class Mirror:
         self.owner = _Owner(stream.owner.proxy, self)
         self.request = copy_of(stream.request)
         self.started = stream.started
+        self.touched = stream.touched
         self._sink: Sink | None = None
         self.attempts = 0
         self.replied = False

@@ -10,12 +10,14 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from plait.api.connection import Connection, TerminalFilter
 from plait.api.context import Context, Counter, Stats
 from plait.api.errors import PluginError, ProtocolError
+from plait.api.message import Response
 from plait.api.protocol import ProtocolType
 from plait.api.telemetry import AccessLog
 from plait.net.wheel import TimerWheel, ticks
@@ -32,16 +34,16 @@ _log = logging.getLogger("plait.stream")
 _now = time.monotonic
 
 
-def _class(key: int) -> int:
-    """The first digit of the status in a key of ``ProxyStats.answers``."""
-    return (key & 1023) // 100
+def sum_of(counters: Iterable[Counter]) -> Callable[[], int]:
+    """A function that adds counters up."""
+    counters = tuple(counters)
+    return lambda: sum([counter.value for counter in counters])
 
 
 class ProxyStats:
     """Envoy's ``http.<prefix>.downstream_…`` statistics (other protocols: their own first word), as attributes.
 
-    ``answers`` counts responses by ``response.code << 10 | response.status``; what Envoy counts by class of status is
-    read from there. With ``rpc`` there are those by code too, by response flag, and of answers of our own.
+    With ``rpc`` responses are counted by their code, too, and by response flag, and those of our own.
     """
 
     def __init__(self, stats: Stats, prefix: str, protocol: str, rpc: bool = False) -> None:
@@ -72,42 +74,29 @@ class ProxyStats:
         self.rq_idle_timeout = counter(prefix + "downstream_rq_idle_timeout")
         self.rq_time = stats.histogram(prefix + "downstream_rq_time")
         self.filter_error = counter(prefix + "filter_error")
-        self.rpc = rpc
+        self.codes: dict[int, Counter] | None = {} if rpc else None
         self.rq_local = counter(prefix + "downstream_rq_local") if rpc else Counter("")
-        self.answers: dict[int, Counter] = {}
-        total, unanswered, answers = self.rq_total, self.rq_unanswered, self.answers.values()
-        for first in range(1, 6):
-            stats.observe(f"{prefix}downstream_rq_{first}xx", self.of_class(first), grows=True)
-        # a status that is in no class
-        stats.observe(prefix + "downstream_rq_unusual", self._sum(lambda key: not 1 <= _class(key) <= 5), grows=True)
-        stats.observe(f"{prefix}downstream_rq_{protocol}_total", lambda: total.value, grows=True)
-        stats.observe(prefix + "downstream_rq_completed", lambda: sum([c.value for c in answers]), grows=True)
+        unusual = counter(prefix + "downstream_rq_unusual")  # a status that is in no class
+        self.classes: dict[int, Counter] = defaultdict(lambda: unusual)
+        self.classes.update({n: counter(f"{prefix}downstream_rq_{n}xx") for n in range(1, 6)})
+        total, unanswered, classes = self.rq_total, self.rq_unanswered, (*self.classes.values(), unusual)
+        completed = sum_of(classes)
+        stats.observe(f"{prefix}downstream_rq_{protocol}_total", sum_of((total,)), grows=True)
+        stats.observe(prefix + "downstream_rq_completed", completed, grows=True)
         stats.observe(
-            prefix + "downstream_rq_active",
-            lambda: total.value - sum([c.value for c in answers]) - unanswered.value,
-            grows=False,
+            prefix + "downstream_rq_active", lambda: total.value - completed() - unanswered.value, grows=False
         )
 
-    def _sum(self, counts: Callable[[int], bool]) -> Callable[[], int]:
-        answers = self.answers
-        return lambda: sum([counter.value for key, counter in answers.items() if counts(key)])
+    def count_code(self, codes: dict[int, Counter], response: Response) -> None:
+        """Count a response under the code of its protocol, or HTTP's where that has none."""
+        code = response.code or response.status
+        if code not in codes:
+            codes[code] = self.named(f"downstream_rq_code.{code}")
+        codes[code].value += 1
 
-    def of_class(self, first: int) -> Callable[[], int]:
-        """A function that counts the responses whose status begins with that digit."""
-        return self._sum(lambda key: _class(key) == first)
-
-    def answer(self, code: int, status: int) -> Counter:
-        """The counter of a code and status, made when it is first seen."""
-        counter = self.answers[code << 10 | status] = Counter("")
-        if self.rpc:
-            told = code or status
-            same = self._sum(lambda key: (key >> 10 or key & 1023) == told)
-            self._stats.observe(f"{self._prefix}downstream_rq_code.{told}", same, grows=True)
-        return counter
-
-    def flagged(self, flags: Sequence[str]) -> None:
+    def count_flags(self, flags: Sequence[str]) -> None:
         """Count a stream that ended with response flags."""
-        if self.rpc:
+        if self.codes is not None:
             for flag in flags:
                 self.named(f"downstream_rq_flag.{flag}").value += 1
 

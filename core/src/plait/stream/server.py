@@ -81,13 +81,14 @@ class ServerConnection(asyncio.Protocol, Timed):
         while True:
             events = codec.feed(data)
             if events:
+                now = _now()
                 for event in events:
                     kind = event.kind
                     if kind == REQUEST:
                         if streams and event.id in streams:
                             self._refuse_duplicate(event)  # type: ignore[arg-type]  # the kind says so
                             continue
-                        stream = ServerStream(self, event)  # type: ignore[arg-type]
+                        stream = ServerStream(self, event, now)  # type: ignore[arg-type]
                         streams[event.id] = stream
                         self._stats.rq_total.value += 1
                         if limited:
@@ -184,7 +185,7 @@ class ServerConnection(asyncio.Protocol, Timed):
         """Answer a request whose head never came to be one: it is logged like any other."""
         request = Request(Headers([]), id)
         request.protocol = self.protocol.name
-        stream = ServerStream(self, request)
+        stream = ServerStream(self, request, _now())
         stream.request_done = True
         self.streams[id] = stream
         self._stats.rq_total.value += 1
@@ -198,13 +199,11 @@ class ServerConnection(asyncio.Protocol, Timed):
         if response is None:
             stats.rq_unanswered.value += 1
         else:
-            answers, key = stats.answers, response.code << 10 | response.status
-            if key in answers:
-                answers[key].value += 1
-            else:
-                stats.answer(response.code, response.status).value += 1
+            stats.classes[response.status // 100].value += 1
+            if stats.codes is not None:
+                stats.count_code(stats.codes, response)
         if stream.flags:
-            stats.flagged(stream.flags)
+            stats.count_flags(stream.flags)
         stats.cx_tx_bytes.value += stream.bytes_sent
         stats.rq_time.values.append((stream.ended - stream.started) * 1000)
         if self.proxy.access_logs:

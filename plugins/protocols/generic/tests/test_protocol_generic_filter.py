@@ -85,8 +85,8 @@ def test_what_was_made_is_given_back_when_the_chain_cannot_be() -> None:
 
 def test_envoy_s_names_follow_what_the_stream_proxy_counts() -> None:
     proxy, context = make(RpcProxySettings("rpc.in", "rpc", filters=(ROUTER,)), router=End())
-    proxy.stats.answer(60, 404).value += 2
-    proxy.stats.answer(0, 503).value += 1
+    proxy.stats.classes[4].value += 2
+    proxy.stats.classes[5].value += 1
     proxy.stats.rq_rx_reset.value += 1
     proxy.stats.rq_tx_reset.value += 3
     proxy.stats.cx_protocol_error.value += 5
