@@ -84,11 +84,23 @@ def merge_clusters(views: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[st
                 else:
                     for number in _SUMMED:
                         merged[number] = merged.get(number, 0) + host.get(number, 0)
+                    # each worker checks on its own: a host has failed where most of what picks it says so
+                    merged["failed_check"] = bool(merged.get("failed_check")) or bool(host.get("failed_check"))
     return [{**clusters[name], "hosts": list(hosts[name].values())} for name in sorted(clusters)]
 
 
 def _health(host: Mapping[str, Any]) -> str:
-    return "healthy" if host.get("healthy", True) else "/failed_eds_health"
+    flags = ("/failed_active_hc" if host.get("failed_check") else "") + (
+        "" if host.get("healthy", True) else "/failed_eds_health"
+    )
+    return flags or "healthy"
+
+
+def _health_json(host: Mapping[str, Any]) -> dict[str, Any]:
+    status: dict[str, Any] = {"eds_health_status": "HEALTHY" if host.get("healthy", True) else "UNHEALTHY"}
+    if host.get("failed_check"):
+        status["failed_active_health_check"] = True
+    return status
 
 
 def clusters_text(
@@ -134,7 +146,7 @@ def clusters_json(
                     }
                     for number in _SUMMED
                 ],
-                "health_status": {"eds_health_status": "HEALTHY" if host.get("healthy", True) else "UNHEALTHY"},
+                "health_status": _health_json(host),
                 "weight": host.get("weight", 1),
                 "hostname": host.get("hostname", ""),
                 "locality": {"zone": host["locality"]} if host.get("locality") else {},

@@ -30,8 +30,20 @@ class ConnectionPool(ABC):
         """Close idle connections now and the others when their streams are over; take no new ones."""
 
 
+class HostWatch(ABC):
+    """Who looks after the hosts of a cluster."""
+
+    @abstractmethod
+    def follow(self, hosts: Iterable[Host]) -> None:
+        """These are the hosts from now on; called before one of them is picked."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """The cluster was removed or replaced."""
+
+
 class Host:
-    """An endpoint of a cluster, with what it is doing."""
+    """An endpoint of a cluster, with what it is doing; ``failed_check`` is what active health checks say of it."""
 
     def __init__(self, cluster: Cluster, endpoint: Endpoint, address: SocketName) -> None:
         self.active = 0
@@ -44,6 +56,12 @@ class Host:
         self.name = str(Address(path=address) if isinstance(address, str) else Address(address[0], address[1]))
         self.pools: dict[str, ConnectionPool] = {}
         self.gone = False
+        self.failed_check = False
+
+    @property
+    def healthy(self) -> bool:
+        """Whether neither its configuration or registry nor a health check says otherwise."""
+        return self.endpoint.healthy and not self.failed_check
 
     def drain(self) -> None:
         """The host is gone from the cluster."""
@@ -153,6 +171,7 @@ class Cluster:
         self.max_connections = thresholds.max_connections
         self.max_retries = thresholds.max_retries
         self.hosts: tuple[Host, ...] = ()
+        self.watch: HostWatch | None = None
         self.pick: Callable[[], Host | None] = self._none
         """A host for a request, or None when there is none: the balancer's own method, for it is asked every time."""
 
@@ -171,7 +190,9 @@ class Cluster:
         stats.update_success.value += 1
         if changed:
             stats.membership_change.value += 1
-        self._rebalance()
+        if self.watch is not None:
+            self.watch.follow(hosts)
+        self.rebalance()
 
     def _renewed(self, known: dict[tuple[SocketName, Endpoint], Host], endpoint: Endpoint, address: SocketName) -> Host:
         """The host at ``address`` under its new weight, health or metadata; a new host where there was none."""
@@ -182,8 +203,9 @@ class Cluster:
                 return host
         return Host(self, endpoint, address)
 
-    def _rebalance(self) -> None:
-        healthy = [host for host in self.hosts if host.endpoint.healthy]
+    def rebalance(self) -> None:
+        """Pick among the hosts that are healthy now."""
+        healthy = [host for host in self.hosts if host.healthy]
         self.stats.membership_total.value = len(self.hosts)
         self.stats.membership_healthy.value = len(healthy)
         eligible = healthy
@@ -211,6 +233,8 @@ class Cluster:
 
     def drain(self) -> None:
         """The cluster was removed or replaced: requests under way finish, pools close behind them."""
+        if self.watch is not None:
+            self.watch.close()
         for host in self.hosts:
             host.drain()
         self.stats.membership_total.value = 0

@@ -9,6 +9,7 @@ from plait.api.extension import UpstreamTransportSocketType
 from plait.xds import messages
 from plait.xds.positions import Where
 from plait.xds.translate.endpoint import assignment
+from plait.xds.translate.health_check import health_check
 from plait.xds.translate.transport_socket import transport_socket
 from plait.xds.translate.upstream_http import UpstreamHttp, upstream_http
 from plait.xds.translate.values import duration_s, enum_name, wrapped
@@ -22,6 +23,7 @@ _HANDLED = frozenset(
         "lb_policy", "least_request_lb_config", "round_robin_lb_config", "load_balancing_policy", "load_assignment",
         "circuit_breakers", "max_requests_per_connection", "common_http_protocol_options", "http_protocol_options",
         "typed_extension_protocol_options", "dns_refresh_rate", "dns_lookup_family", "transport_socket",
+        "health_checks",
     )
 )  # fmt: skip
 _NO_EFFECT = {
@@ -32,8 +34,8 @@ _NO_EFFECT = {
     "dns_jitter": "names are looked up again after dns_refresh_rate",
     "wait_for_warm_on_init": "a listener opens when the clusters are there",
     "cleanup_interval": "only ORIGINAL_DST clusters have it",
-    "ignore_health_on_host_removal": "there are no active health checks yet",
-    "close_connections_on_host_health_failure": "there are no active health checks yet",
+    "ignore_health_on_host_removal": "a host that is removed goes at once, whatever its health",
+    "close_connections_on_host_health_failure": "connections to a host that fails end with their streams, or idle",
     "track_cluster_stats": "those statistics do not exist",
     "track_timeout_budgets": "those statistics do not exist",
 }
@@ -74,6 +76,7 @@ def cluster(message: Any, where: Where, translator: Translator) -> Cluster:
         protocol_options=http.options,
         transport_socket=transport_socket(message, UpstreamTransportSocketType, where, translator),
         alt_stat_name=message.alt_stat_name,
+        health_check=health_check(message.health_checks, where / "health_checks", translator),
     )
 
 

@@ -1,0 +1,141 @@
+"""envoy.config.core.v3.HealthCheck: active health checks by HTTP, gRPC and TCP."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from plait.api.config import GrpcHealthCheck, HealthCheck, HttpHealthCheck, TcpHealthCheck
+from plait.xds.positions import Where
+from plait.xds.translate.values import duration_s, enum_name, wrapped
+
+if TYPE_CHECKING:
+    from plait.xds.translator import Translator
+
+_HANDLED = frozenset(
+    (
+        "timeout", "interval", "initial_jitter", "interval_jitter", "interval_jitter_percent", "unhealthy_threshold",
+        "healthy_threshold", "alt_port", "reuse_connection", "http_health_check", "tcp_health_check",
+        "grpc_health_check", "no_traffic_interval", "no_traffic_healthy_interval", "unhealthy_interval",
+        "unhealthy_edge_interval", "healthy_edge_interval",
+    )
+)  # fmt: skip
+_NO_EFFECT = {
+    "event_log_path": "changes of a host's health are in the process's own log",
+    "event_logger": "changes of a host's health are in the process's own log",
+    "event_service": "changes of a host's health are in the process's own log",
+    "always_log_health_check_failures": "changes alone are logged",
+    "always_log_health_check_success": "changes alone are logged",
+}
+_HTTP = frozenset(("host", "path", "method", "expected_statuses", "retriable_statuses", "codec_client_type"))
+_CODECS = ("http1", "http2")
+_KINDS = "one of http_health_check, tcp_health_check, grpc_health_check"
+
+
+def health_check(messages: Any, where: Where, translator: Translator) -> HealthCheck | None:
+    """The one check of a cluster; raises ConfigError for what is missing, contradictory or not supported."""
+    if not messages:
+        return None
+    if len(messages) > 1:
+        raise (where / 1).error("the cluster has more than one health check", expected="one")
+    return _check(messages[0], where / 0, translator)
+
+
+def _check(message: Any, where: Where, translator: Translator) -> HealthCheck:
+    translator.only(message, where, _HANDLED, _NO_EFFECT)
+    for field in ("timeout", "interval", "unhealthy_threshold", "healthy_threshold"):
+        if not message.HasField(field):
+            raise where.error(f"the health check has no {field}", expected=field)
+    kind: HttpHealthCheck | GrpcHealthCheck | TcpHealthCheck
+    name = message.WhichOneof("health_checker")
+    if name == "http_health_check":
+        kind = _http(message.http_health_check, where / name, translator)
+    elif name == "grpc_health_check":
+        grpc, at = message.grpc_health_check, where / name
+        translator.only(grpc, at, handled={"service_name", "authority"})
+        translator.protocol("http2", at)
+        kind = GrpcHealthCheck(grpc.service_name, grpc.authority)
+    elif name == "tcp_health_check":
+        kind = _tcp(message.tcp_health_check, where / name, translator)
+    elif name is None:
+        raise where.error("the health check does not say how", expected=_KINDS)
+    else:
+        raise (where / name).error(f"{name} is not supported yet by plait", expected=_KINDS)
+    interval = duration_s(message, "interval", where, positive=True)
+    unhealthy = duration_s(message, "unhealthy_interval", where, interval, positive=True)
+    idle = duration_s(message, "no_traffic_interval", where, 60.0, positive=True)
+    return HealthCheck(
+        kind=kind,
+        timeout_s=duration_s(message, "timeout", where, positive=True),
+        interval_s=interval,
+        unhealthy_threshold=message.unhealthy_threshold.value,
+        healthy_threshold=message.healthy_threshold.value,
+        unhealthy_interval_s=unhealthy,
+        unhealthy_edge_interval_s=duration_s(message, "unhealthy_edge_interval", where, unhealthy, positive=True),
+        healthy_edge_interval_s=duration_s(message, "healthy_edge_interval", where, interval, positive=True),
+        no_traffic_interval_s=idle,
+        no_traffic_healthy_interval_s=duration_s(message, "no_traffic_healthy_interval", where, idle, positive=True),
+        initial_jitter_s=duration_s(message, "initial_jitter", where),
+        interval_jitter_s=duration_s(message, "interval_jitter", where),
+        interval_jitter_percent=message.interval_jitter_percent,
+        reuse_connection=wrapped(message, "reuse_connection", True),
+        alt_port=_port(message, where),
+    )
+
+
+def _port(message: Any, where: Where) -> int:
+    port = int(wrapped(message, "alt_port", 0))
+    if port > 65_535:
+        raise (where / "alt_port").error(f"alt_port is {port}", expected="at most 65535")
+    return port
+
+
+def _http(message: Any, where: Where, translator: Translator) -> HttpHealthCheck:
+    translator.only(message, where, _HTTP)
+    if not message.path:
+        raise (where / "path").error("the path is empty", expected="the path to ask for, such as /healthz")
+    protocol = enum_name(message, "codec_client_type")
+    if protocol not in _CODECS:
+        what = f"codec_client_type {protocol.upper()} is not supported"
+        raise (where / "codec_client_type").error(what, expected="HTTP1 or HTTP2")
+    translator.protocol(protocol, where)
+    method = enum_name(message, "method").upper()
+    if method == "CONNECT":
+        raise (where / "method").error("the method is CONNECT", expected="any other")
+    return HttpHealthCheck(
+        path=message.path,
+        host=message.host,
+        method="GET" if method == "METHOD_UNSPECIFIED" else method,
+        protocol=protocol,
+        expected_statuses=_ranges(message.expected_statuses, where / "expected_statuses") or ((200, 201),),
+        retriable_statuses=_ranges(message.retriable_statuses, where / "retriable_statuses"),
+    )
+
+
+def _ranges(messages: Any, where: Where) -> tuple[tuple[int, int], ...]:
+    for index, one in enumerate(messages):
+        if not 100 <= one.start < one.end <= 600:
+            what = f"the statuses from {one.start} up to but not {one.end}"
+            raise (where / index).error(what, expected="100 to 600, the end behind the start")
+    return tuple((one.start, one.end) for one in messages)
+
+
+def _tcp(message: Any, where: Where, translator: Translator) -> TcpHealthCheck:
+    translator.only(message, where, handled={"send", "receive"})
+    receive = where / "receive"
+    return TcpHealthCheck(
+        _payload(message.send, where / "send") if message.HasField("send") else b"",
+        tuple(_payload(one, receive / index) for index, one in enumerate(message.receive)),
+    )
+
+
+def _payload(message: Any, where: Where) -> bytes:
+    """Hexadecimal in ``text``, or bytes."""
+    if message.WhichOneof("payload") == "binary":
+        return bytes(message.binary)
+    try:
+        found = bytes.fromhex(message.text)
+    except ValueError as error:
+        raise (where / "text").error(f"{message.text!r} is not hexadecimal", expected="pairs of digits") from error
+    if not found:
+        raise where.error("the payload is empty", expected="text (hexadecimal) or binary")
+    return found
