@@ -9,7 +9,20 @@ from typing import TYPE_CHECKING, Any, cast
 
 from plait.api.errors import LocalProtocolError
 from plait.api.headers import Headers
-from plait.api.message import DATA, FAULT, GOAWAY, INTERIM, RESET, RESPONSE, TRAILERS, WINDOW, Fault, GoAway, Request
+from plait.api.message import (
+    DATA,
+    FAULT,
+    GOAWAY,
+    INTERIM,
+    PING,
+    RESET,
+    RESPONSE,
+    TRAILERS,
+    WINDOW,
+    Fault,
+    GoAway,
+    Request,
+)
 from plait.api.protocol import ClientCodec
 from plait.net.wheel import Timed, ticks
 from plait.stream.joined import Joined
@@ -85,10 +98,10 @@ class ClientConnection(asyncio.Protocol, Timed):
             self.transport.abort()
             return
         else:
-            self._pinged = True
-            wait_s = codec.heartbeat_timeout_s or wait_s
             frame = codec.encode_ping()
             if frame:
+                self._pinged = True
+                wait_s = codec.heartbeat_timeout_s or wait_s
                 self.write(frame)
             self._flush()
         self.heard = False
@@ -238,6 +251,12 @@ class ClientConnection(asyncio.Protocol, Timed):
                     forward.upstream_slow(False)
             elif not event.id:
                 self.pool.widened(self)
+        elif kind == PING:
+            if event.ack and self._pinged:  # alive: the next silence begins here
+                self._pinged = False
+                self.pool.wheel.remove(self)
+                self.pool.wheel.add(self, ticks(self.codec.heartbeat_s))
+                self.heard = False
         elif kind == FAULT:
             self._fault(cast("Fault", event))
 

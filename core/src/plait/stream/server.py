@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from plait.api.connection import Connection
-from plait.api.errors import ProtocolError, RemoteProtocolError
+from plait.api.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from plait.api.headers import Headers
 from plait.api.message import DATA, FAULT, REQUEST, RESET, TRAILERS, WINDOW, Fault, Request, Reset
 from plait.api.protocol import PoolMode, ProtocolType, ServerCodec
@@ -124,8 +124,13 @@ class ServerConnection(asyncio.Protocol, Timed):
         """Answer a request whose id another one has; that one goes on."""
         error = RemoteProtocolError(f"request id {request.id} is in use", counter="duplicate_request_id")
         self.proxy.protocol_error(error)
+        if request.oneway:
+            return
         response = self.protocol.local_response(request, error.status, str(error).encode(), error.counter)
-        frame = self.codec.encode_response(request, response)
+        try:
+            frame = self.codec.encode_response(request, response)
+        except LocalProtocolError:
+            return  # too much waits for the peer already
         if frame:
             self.write(frame)
 
@@ -151,6 +156,8 @@ class ServerConnection(asyncio.Protocol, Timed):
         """Answer what broke the protocol with the protocol's own error, count it, and close where framing is lost."""
         self.proxy.protocol_error(error)
         self.connection.details = error.counter
+        if error.survives and not error.status:
+            return  # a frame that is no part of any request, whatever stream has its id
         stream = self.streams.get(id)
         shared = self.protocol.pool_mode is PoolMode.MULTIPLEXED
         if stream is None and not error.survives and self.streams and not shared:
