@@ -115,9 +115,16 @@ class Endpoint:
     health_check_hostname: str = ""
 
 
+Fields: TypeAlias = tuple[tuple[bytes, bytes], ...]
+"""Names and values of headers, in order."""
+
+
 @attrs.frozen
 class HttpHealthCheck:
-    """envoy.config.core.v3.HealthCheck.HttpHealthCheck; statuses are ranges ``[start, end)``."""
+    """envoy.config.core.v3.HealthCheck.HttpHealthCheck; statuses are ranges ``[start, end)``.
+
+    ``fields`` are all headers of the request.
+    """
 
     path: str
     host: str = ""
@@ -125,14 +132,19 @@ class HttpHealthCheck:
     protocol: str = "http1"
     expected_statuses: tuple[tuple[int, int], ...] = ((200, 201),)
     retriable_statuses: tuple[tuple[int, int], ...] = ()
+    fields: Fields = ()
 
 
 @attrs.frozen
 class GrpcHealthCheck:
-    """envoy.config.core.v3.HealthCheck.GrpcHealthCheck; an empty service asks about the server as a whole."""
+    """envoy.config.core.v3.HealthCheck.GrpcHealthCheck; an empty service asks about the server as a whole.
+
+    ``fields`` are all headers of the request.
+    """
 
     service_name: str = ""
     authority: str = ""
+    fields: Fields = ()
 
 
 @attrs.frozen
@@ -145,7 +157,10 @@ class TcpHealthCheck:
 
 @attrs.frozen
 class HealthCheck:
-    """envoy.config.core.v3.HealthCheck; intervals that were not given are those that Envoy takes for them."""
+    """envoy.config.core.v3.HealthCheck; intervals that were not given are those that Envoy takes for them.
+
+    A port of 0 is the endpoint's own.
+    """
 
     kind: HttpHealthCheck | GrpcHealthCheck | TcpHealthCheck
     timeout_s: float
@@ -180,6 +195,7 @@ class Cluster:
 
     ``type`` is ``static``, ``strict_dns``, ``logical_dns`` or ``eds``; ``lb_policy`` ``round_robin``, ``random`` or
     ``least_request``. ``protocol`` names how to speak to it (empty: as the caller did) and ``protocol_options`` how.
+    Where a smaller share of its hosts than ``panic_threshold`` is healthy, health is ignored.
     """
 
     name: str
@@ -200,6 +216,7 @@ class Cluster:
     transport_socket: Extension | None = None
     alt_stat_name: str = ""
     health_check: HealthCheck | None = None
+    panic_threshold: float = 0.5
 
 
 @attrs.frozen

@@ -84,8 +84,8 @@ def merge_clusters(views: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[st
                 else:
                     for number in _SUMMED:
                         merged[number] = merged.get(number, 0) + host.get(number, 0)
-                    # each worker checks on its own: a host has failed where most of what picks it says so
-                    merged["failed_check"] = bool(merged.get("failed_check")) or bool(host.get("failed_check"))
+                    # each worker checks on its own: what fails in one of them is worth a look
+                    merged["failed_check"] = bool(merged.get("failed_check") or host.get("failed_check"))
     return [{**clusters[name], "hosts": list(hosts[name].values())} for name in sorted(clusters)]
 
 

@@ -249,13 +249,13 @@ class DataPlane(Context):
         for name, replaced in old.items():  # first, because its successor counts in the same statistics
             if self._clusters.get(name) is not replaced:
                 replaced.drain()
-                if name not in self._clusters and name in self._resolvers:
+                if name in self._resolvers:
                     self._resolvers.pop(name).cancel()
-        for cluster in made.values():
-            if cluster.config.health_check is not None:
-                cluster.watch = HealthChecker(
-                    cluster, cluster.config.health_check, self.protocol, self.stats, self.spawn
-                )
+        for name, new in made.items():
+            check = new.config.health_check
+            if check is not None:
+                before_it = old[name].checker if name in old else None
+                new.checker = HealthChecker(new, check, self.protocol, self.stats, self.spawn, before_it)
         for name in {*update.clusters, *update.endpoints, *update.removed_endpoints}:
             cluster = self._clusters.get(name)
             if cluster is None:
@@ -277,9 +277,9 @@ class DataPlane(Context):
             async with asyncio.timeout(RESOLVE_TIMEOUT_S):
                 for event in waiting:
                     await event.wait()
-                for cluster in made.values():
-                    if isinstance(cluster.watch, HealthChecker):
-                        await cluster.watch.first_round.wait()
+                for new in made.values():
+                    if new.checker is not None:
+                        await new.checker.first_round.wait()
 
     def _resolve(self, name: str, cluster: Cluster) -> asyncio.Event:
         if name in self._resolvers:

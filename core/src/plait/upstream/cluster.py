@@ -9,6 +9,7 @@ from __future__ import annotations
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable
+from typing import TYPE_CHECKING
 
 from plait.api.config import Address, Endpoint
 from plait.api.config import Cluster as ClusterConfig
@@ -16,7 +17,8 @@ from plait.api.context import Counter, Stats
 from plait.api.transport import UpstreamTransportSocket
 from plait.upstream.balancer import make_balancer
 
-PANIC_THRESHOLD = 0.5  # below this healthy share, health is ignored (Envoy: healthy_panic_threshold)
+if TYPE_CHECKING:
+    from plait.upstream.health import HealthChecker
 
 
 SocketName = tuple[str, int] | str  # what a socket connects to: host and port, or a path
@@ -28,18 +30,6 @@ class ConnectionPool(ABC):
     @abstractmethod
     def drain(self) -> None:
         """Close idle connections now and the others when their streams are over; take no new ones."""
-
-
-class HostWatch(ABC):
-    """Who looks after the hosts of a cluster."""
-
-    @abstractmethod
-    def follow(self, hosts: Iterable[Host]) -> None:
-        """These are the hosts from now on; called before one of them is picked."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """The cluster was removed or replaced."""
 
 
 class Host:
@@ -171,7 +161,7 @@ class Cluster:
         self.max_connections = thresholds.max_connections
         self.max_retries = thresholds.max_retries
         self.hosts: tuple[Host, ...] = ()
-        self.watch: HostWatch | None = None
+        self.checker: HealthChecker | None = None
         self.pick: Callable[[], Host | None] = self._none
         """A host for a request, or None when there is none: the balancer's own method, for it is asked every time."""
 
@@ -190,8 +180,8 @@ class Cluster:
         stats.update_success.value += 1
         if changed:
             stats.membership_change.value += 1
-        if self.watch is not None:
-            self.watch.follow(hosts)
+        if self.checker is not None:
+            self.checker.follow(hosts)
         self.rebalance()
 
     def _renewed(self, known: dict[tuple[SocketName, Endpoint], Host], endpoint: Endpoint, address: SocketName) -> Host:
@@ -204,18 +194,17 @@ class Cluster:
         return Host(self, endpoint, address)
 
     def rebalance(self) -> None:
-        """Pick among the hosts that are healthy now."""
+        """Pick among the hosts that are healthy now, of the first priority that has any."""
         healthy = [host for host in self.hosts if host.healthy]
         self.stats.membership_total.value = len(self.hosts)
         self.stats.membership_healthy.value = len(healthy)
-        eligible = healthy
-        if self.hosts and len(healthy) < PANIC_THRESHOLD * len(self.hosts):
-            eligible = list(self.hosts)
-            self.stats.lb_panic.value += 1
-        if eligible:
-            first = min(host.endpoint.priority for host in eligible)
-            eligible = [host for host in eligible if host.endpoint.priority == first]
         config = self.config
+        first = min((host.endpoint.priority for host in healthy or self.hosts), default=0)
+        level = [host for host in self.hosts if host.endpoint.priority == first]
+        eligible = [host for host in level if host.healthy]
+        if len(eligible) < config.panic_threshold * len(level):
+            eligible = level
+            self.stats.lb_panic.value += 1
         self.pick = make_balancer(config.lb_policy, config.lb_choice_count, eligible).pick if eligible else self._none
 
     def _none(self) -> Host | None:
@@ -233,8 +222,8 @@ class Cluster:
 
     def drain(self) -> None:
         """The cluster was removed or replaced: requests under way finish, pools close behind them."""
-        if self.watch is not None:
-            self.watch.close()
+        if self.checker is not None:
+            self.checker.close()
         for host in self.hosts:
             host.drain()
         self.stats.membership_total.value = 0
