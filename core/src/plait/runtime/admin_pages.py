@@ -66,6 +66,7 @@ def stats_json(snapshot: Snapshot, interval: Callable[[str], Quantiles]) -> dict
 
 
 _SUMMED = ("cx_active", "rq_active", "rq_total", "rq_error")
+_CHECKED = ("failed_check", "check_timed_out")
 
 
 def merge_clusters(views: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
@@ -85,21 +86,26 @@ def merge_clusters(views: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[st
                     for number in _SUMMED:
                         merged[number] = merged.get(number, 0) + host.get(number, 0)
                     # each worker checks on its own: what fails in one of them is worth a look
-                    merged["failed_check"] = bool(merged.get("failed_check") or host.get("failed_check"))
+                    for flag in _CHECKED:
+                        merged[flag] = bool(merged.get(flag) or host.get(flag))
     return [{**clusters[name], "hosts": list(hosts[name].values())} for name in sorted(clusters)]
 
 
 def _health(host: Mapping[str, Any]) -> str:
-    flags = ("/failed_active_hc" if host.get("failed_check") else "") + (
-        "" if host.get("healthy", True) else "/failed_eds_health"
+    flags = (
+        ("/failed_active_hc", host.get("failed_check")),
+        ("/failed_eds_health", not host.get("healthy", True)),
+        ("/active_hc_timeout", host.get("check_timed_out")),
     )
-    return flags or "healthy"
+    return "".join([flag for flag, holds in flags if holds]) or "healthy"
 
 
 def _health_json(host: Mapping[str, Any]) -> dict[str, Any]:
     status: dict[str, Any] = {"eds_health_status": "HEALTHY" if host.get("healthy", True) else "UNHEALTHY"}
     if host.get("failed_check"):
         status["failed_active_health_check"] = True
+    if host.get("check_timed_out"):
+        status["active_hc_timeout"] = True
     return status
 
 

@@ -430,6 +430,7 @@ class DataPlane(Context):
                         "weight": host.endpoint.weight,
                         "healthy": host.endpoint.healthy,
                         "failed_check": host.failed_check,
+                        "check_timed_out": host.check_timed_out,
                         "locality": host.endpoint.locality,
                         "priority": host.endpoint.priority,
                         "cx_active": host.connections,

@@ -33,7 +33,10 @@ class ConnectionPool(ABC):
 
 
 class Host:
-    """An endpoint of a cluster, with what it is doing; ``failed_check`` is what active health checks say of it."""
+    """An endpoint of a cluster, with what it is doing.
+
+    ``failed_check`` is what active health checks say of it, ``check_timed_out`` whether the last one had no answer.
+    """
 
     def __init__(self, cluster: Cluster, endpoint: Endpoint, address: SocketName) -> None:
         self.active = 0
@@ -47,6 +50,7 @@ class Host:
         self.pools: dict[str, ConnectionPool] = {}
         self.gone = False
         self.failed_check = False
+        self.check_timed_out = False
 
     @property
     def healthy(self) -> bool:

@@ -120,7 +120,7 @@ class HealthChecker:
         watched.task.cancel()
         if not watched.state.failing:
             self._stats.healthy.value -= 1
-        host.failed_check = False
+        host.failed_check = host.check_timed_out = False
         self._known_now(watched.state)
 
     def _known_now(self, state: HostState) -> None:
@@ -157,17 +157,20 @@ class HealthChecker:
                 await probe.check()
         except TimeoutError:
             self._failed(host, state, CheckFailed(f"no answer within {self._check.timeout_s:g} s", network=True))
+            host.check_timed_out = state.failing
         except CheckFailed as error:
             self._failed(host, state, error)
         else:
             stats.success.value += 1
             if state.succeeded():
+                host.check_timed_out = False
                 stats.healthy.value += 1
                 _log.info("cluster %s: host %s is well", self._cluster.name, host.name)
                 self._change(host, state)
 
     def _failed(self, host: Host, state: HostState, error: CheckFailed) -> None:
         first = not state.checked
+        host.check_timed_out = False
         self._stats.failure.value += 1
         if error.network:
             self._stats.network_failure.value += 1
