@@ -39,7 +39,7 @@ def checked(name: str, ports: list[int], version: int, check: dict[str, Any]) ->
     made["common_lb_config"] = {"healthy_panic_threshold": {"value": 0}}
     made["health_checks"] = [
         {
-            "timeout": "0.5s",
+            "timeout": "10s",
             "interval": "0.1s",
             "no_traffic_interval": "0.1s",
             "unhealthy_threshold": 2,
@@ -101,7 +101,14 @@ def call(port: int, method: str, told: str = "") -> str:
 
 def until_answered(port: int, *names: str) -> None:
     """Wait until these and no others answer: workers may hear of a host's health a moment later than who is asked."""
-    until(lambda: {call(port, "Who") for _ in range(6)} == set(names), f"answers of {names}")
+
+    def answered() -> bool:
+        try:
+            return {call(port, "Who") for _ in range(6)} == set(names)
+        except grpc.RpcError:
+            return False
+
+    until(answered, f"answers of {names}")
 
 
 @pytest.mark.parametrize("name", PROXIES)
@@ -210,7 +217,7 @@ def test_a_host_is_as_it_says(name: str, kind: str, tmp_path: Path) -> None:
     check, answers, verdicts = KINDS[kind]
     patient = Patient(answers)
     with tcp_service(patient.serve) as upstream:
-        up = checked("up", [upstream], 1, check)
+        up = checked("up", [upstream], 1, {**check, "timeout": "0.5s"})
         with sidecar(name, tmp_path, up) as (_, told):
             told.until(WELL)
             for mood, flags in verdicts.items():
