@@ -224,7 +224,10 @@ class DataPlane(Context):
         if config.transport_socket is not None:
             context = self.for_chain(f"cluster.{config.alt_stat_name or config.name}")
             made = context.build(UpstreamTransportSocketType, config.transport_socket, config)
-        return Cluster(self._share(config), self._stats_of(config), made)
+        cluster = Cluster(self._share(config), self._stats_of(config), made)
+        if config.health_check is not None:
+            cluster.checker = HealthChecker(cluster, config.health_check, self.protocol, self.stats, self.spawn)
+        return cluster
 
     def _stats_of(self, config: ClusterConfig) -> ClusterStats:
         name = config.alt_stat_name or config.name
@@ -251,11 +254,9 @@ class DataPlane(Context):
                 replaced.drain()
                 if name in self._resolvers:
                     self._resolvers.pop(name).cancel()
-        for name, new in made.items():
-            check = new.config.health_check
-            if check is not None:
-                before_it = old[name].checker if name in old else None
-                new.checker = HealthChecker(new, check, self.protocol, self.stats, self.spawn, before_it)
+                checker = made[name].checker if name in made else None
+                if checker is not None and replaced.checker is not None:
+                    checker.succeed(replaced.checker)
         for name in {*update.clusters, *update.endpoints, *update.removed_endpoints}:
             cluster = self._clusters.get(name)
             if cluster is None:

@@ -60,7 +60,6 @@ class HealthChecker:
         protocol: Callable[[str], ProtocolType],
         stats: Stats,
         spawn: Spawn,
-        before: HealthChecker | None = None,
     ) -> None:
         self._cluster = cluster
         self._check = check
@@ -68,12 +67,16 @@ class HealthChecker:
         self._spawn = spawn
         self._stats = HealthStats(stats, cluster.config.alt_stat_name or cluster.name)
         self._watched: dict[Host, _Watched] = {}
-        self._known: dict[_Place, HostState] = before._known if before is not None else {}
+        self._known: dict[_Place, HostState] = {}  # what a checker found that is closed
         self._unchecked: set[HostState] = set()
         self._closed = False
         self.first_round = asyncio.Event()
         """Set while every host has been checked at least once."""
         self.first_round.set()
+
+    def succeed(self, before: HealthChecker) -> None:
+        """Go on with what ``before``, which is closed, knew of its hosts."""
+        self._known = before._known
 
     def follow(self, hosts: Iterable[Host]) -> None:
         """These are the hosts from now on; called before one of them is picked."""
@@ -90,7 +93,7 @@ class HealthChecker:
         self._known = {}  # what nobody asked for now would be out of date when somebody does
 
     def close(self) -> None:
-        """The cluster is gone; its successor may ask what was known."""
+        """The cluster was removed or replaced."""
         self._closed = True
         for host, watched in tuple(self._watched.items()):
             self._forget(host)

@@ -18,7 +18,7 @@ _HANDLED = frozenset(
         "timeout", "interval", "initial_jitter", "interval_jitter", "interval_jitter_percent", "unhealthy_threshold",
         "healthy_threshold", "alt_port", "reuse_connection", "http_health_check", "tcp_health_check",
         "grpc_health_check", "no_traffic_interval", "no_traffic_healthy_interval", "unhealthy_interval",
-        "unhealthy_edge_interval", "healthy_edge_interval", "custom_health_check",
+        "unhealthy_edge_interval", "healthy_edge_interval",
     )
 )  # fmt: skip
 _NO_EFFECT = {
@@ -53,22 +53,22 @@ def health_check(messages: Any, where: Where, translator: Translator, protocol: 
 
 
 def _check(message: Any, where: Where, translator: Translator, protocol: str) -> HealthCheck:
+    name = message.WhichOneof("health_checker")
+    if name == "custom_health_check":
+        raise (where / name).error(f"{name} is not supported yet by plait", expected=_KINDS)
     translator.only(message, where, _HANDLED, _NO_EFFECT)
     for field in ("timeout", "interval", "unhealthy_threshold", "healthy_threshold"):
         if not message.HasField(field):
             raise where.error(f"the health check has no {field}", expected=field)
     kind: HttpHealthCheck | GrpcHealthCheck | TcpHealthCheck
-    name = message.WhichOneof("health_checker")
     if name == "http_health_check":
         kind = _http(message.http_health_check, where / name, translator)
     elif name == "grpc_health_check":
         kind = _grpc(message.grpc_health_check, where / name, translator, protocol)
     elif name == "tcp_health_check":
         kind = _tcp(message.tcp_health_check, where / name, translator)
-    elif name is None:
-        raise where.error("the health check does not say how", expected=_KINDS)
     else:
-        raise (where / name).error(f"{name} is not supported yet by plait", expected=_KINDS)
+        raise where.error("the health check does not say how", expected=_KINDS)
     interval = duration_s(message, "interval", where, positive=True)
     unhealthy = duration_s(message, "unhealthy_interval", where, interval, positive=True)
     idle = duration_s(message, "no_traffic_interval", where, 60.0, positive=True)
