@@ -7,6 +7,7 @@ is answered in the protocol's own terms and closed once the peer could read that
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from functools import partial
@@ -39,6 +40,7 @@ class ServerConnection(asyncio.Protocol, Timed):
 
     def __init__(self, proxy: StreamProxy, connection: Connection, protocol: ProtocolType, codec: ServerCodec) -> None:
         self.slot = None
+        self.look_at = math.inf  # when somebody looks at the clocks of this connection and its streams
         self.proxy = proxy
         self.connection = connection
         self.protocol = protocol
@@ -74,6 +76,7 @@ class ServerConnection(asyncio.Protocol, Timed):
         self._stats.cx_rx_bytes.value += size
         codec = self.codec
         streams = self.streams
+        limited = self.proxy.max_requests > 0
         self._feeding = True
         while True:
             events = codec.feed(data)
@@ -87,7 +90,7 @@ class ServerConnection(asyncio.Protocol, Timed):
                         stream = ServerStream(self, event)  # type: ignore[arg-type]
                         streams[event.id] = stream
                         self._stats.rq_total.value += 1
-                        if self.proxy.max_requests:
+                        if limited:
                             self._count_request()
                         stream.run()
                     elif kind == DATA:
@@ -195,7 +198,13 @@ class ServerConnection(asyncio.Protocol, Timed):
         if response is None:
             stats.rq_unanswered.value += 1
         else:
-            stats.classes[response.status // 100].value += 1
+            answers, key = stats.answers, response.code << 10 | response.status
+            if key in answers:
+                answers[key].value += 1
+            else:
+                stats.answer(response.code, response.status).value += 1
+        if stream.flags:
+            stats.flagged(stream.flags)
         stats.cx_tx_bytes.value += stream.bytes_sent
         stats.rq_time.values.append((stream.ended - stream.started) * 1000)
         if self.proxy.access_logs:

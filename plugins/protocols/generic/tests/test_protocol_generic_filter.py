@@ -20,7 +20,7 @@ from plait import (
     Verdict,
 )
 from plait.testing import FakeContext
-from plait_protocol_generic import RpcProxySettings, RpcStatistics, rpc_proxy
+from plait_protocol_generic import RpcProxySettings, rpc_proxy
 
 ROUTER, OTHER = Extension("router", "router"), Extension("other", "other")
 
@@ -55,11 +55,10 @@ def make(settings: RpcProxySettings, **objects: Any) -> tuple[Any, FakeContext]:
     return rpc_proxy(settings, context), context
 
 
-def test_filters_stand_in_order_behind_the_statistics() -> None:
+def test_filters_stand_in_order() -> None:
     other, end = StreamFilter(), End()
     proxy, _ = make(RpcProxySettings("rpc.in", "rpc", filters=(OTHER, ROUTER)), other=other, router=end)
-    assert isinstance(proxy.chain.filters[0], RpcStatistics)
-    assert proxy.chain.filters[1:] == (other, end)
+    assert proxy.chain.filters == (other, end)
 
 
 def test_limits_are_those_of_the_settings() -> None:
@@ -86,8 +85,8 @@ def test_what_was_made_is_given_back_when_the_chain_cannot_be() -> None:
 
 def test_envoy_s_names_follow_what_the_stream_proxy_counts() -> None:
     proxy, context = make(RpcProxySettings("rpc.in", "rpc", filters=(ROUTER,)), router=End())
-    proxy.stats.classes[4].value += 2
-    proxy.stats.classes[5].value += 1
+    proxy.stats.answer(60, 404).value += 2
+    proxy.stats.answer(0, 503).value += 1
     proxy.stats.rq_rx_reset.value += 1
     proxy.stats.rq_tx_reset.value += 3
     proxy.stats.cx_protocol_error.value += 5

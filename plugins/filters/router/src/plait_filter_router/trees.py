@@ -195,6 +195,8 @@ def compile_input(looked_at: MatchInput) -> Read:
     """A call that gives the input of a request, None where it has none; raises ConfigError for an unknown kind."""
     if looked_at.kind == "header":
         name = encode(looked_at.name.lower())
+        if name[:1] == b":":
+            return lambda request: request.pseudo(name)
         return lambda request: request.headers.find(name)
     read = _INPUTS.get(looked_at.kind)
     if read is None:

@@ -14,19 +14,18 @@ def dubbo_proxy(settings: RpcProxySettings, context: Context) -> StreamProxy:
     """The terminal filter of a chain that speaks Dubbo; raises as ``rpc_proxy`` does."""
     proxy = rpc_proxy(settings, context)
     prefix, stats, observe = settings.stat_prefix, proxy.stats, context.stats.observe
-    total, classes, decoding, unanswered = stats.rq_total, stats.classes, stats.cx_protocol_error, stats.rq_unanswered
-    answered = tuple(classes[first] for first in range(1, 6))
-    success, client, server = classes[2], classes[4], classes[5]
+    total, decoding, unanswered = stats.rq_total, stats.cx_protocol_error, stats.rq_unanswered
+    answers, success, client, server = stats.answers.values(), *map(stats.of_class, (2, 4, 5))
 
     def responses() -> int:
-        return sum([counter.value for counter in answered])
+        return sum([counter.value for counter in answers])
 
     observe(f"{prefix}.request", lambda: total.value, grows=True)
     observe(f"{prefix}.request_active", lambda: total.value - responses() - unanswered.value, grows=False)
     observe(f"{prefix}.request_decoding_error", lambda: decoding.value, grows=True)
     observe(f"{prefix}.response", responses, grows=True)
-    observe(f"{prefix}.response_success", lambda: success.value, grows=True)
-    observe(f"{prefix}.response_error", lambda: client.value + server.value, grows=True)
+    observe(f"{prefix}.response_success", success, grows=True)
+    observe(f"{prefix}.response_error", lambda: client() + server(), grows=True)
     return proxy
 
 
