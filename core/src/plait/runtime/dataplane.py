@@ -34,6 +34,7 @@ from plait.plugins import KINDS, Catalogue, build
 from plait.runtime.statistics import StatsStore
 from plait.upstream.cluster import Cluster, ClusterStats
 from plait.upstream.discovery import RESOLVE_TIMEOUT_S, resolve, static
+from plait.upstream.health import HealthChecker
 from plait.xds.store import Update
 
 _log = logging.getLogger("plait.runtime")
@@ -223,7 +224,10 @@ class DataPlane(Context):
         if config.transport_socket is not None:
             context = self.for_chain(f"cluster.{config.alt_stat_name or config.name}")
             made = context.build(UpstreamTransportSocketType, config.transport_socket, config)
-        return Cluster(self._share(config), self._stats_of(config), made)
+        cluster = Cluster(self._share(config), self._stats_of(config), made)
+        if config.health_check is not None:
+            cluster.checker = HealthChecker(cluster, config.health_check, self.protocol, self.stats, self.spawn)
+        return cluster
 
     def _stats_of(self, config: ClusterConfig) -> ClusterStats:
         name = config.alt_stat_name or config.name
@@ -240,13 +244,19 @@ class DataPlane(Context):
         return attrs.evolve(config, thresholds=share)
 
     async def _settle_clusters(self, old: Mapping[str, Cluster], made: Mapping[str, Cluster], update: Update) -> None:
-        """Give clusters their hosts, let go of those that went, and wait (a little) for DNS to answer once."""
+        """Give clusters their hosts, let go of those that went, and wait (a little) for what is not known of them.
+
+        That is what DNS answers, and for new clusters what the first round of health checks finds.
+        """
         waiting: list[asyncio.Event] = []
         for name, replaced in old.items():  # first, because its successor counts in the same statistics
             if self._clusters.get(name) is not replaced:
                 replaced.drain()
-                if name not in self._clusters and name in self._resolvers:
+                if name in self._resolvers:
                     self._resolvers.pop(name).cancel()
+                checker = made[name].checker if name in made else None
+                if checker is not None and replaced.checker is not None:
+                    checker.succeed(replaced.checker)
         for name in {*update.clusters, *update.endpoints, *update.removed_endpoints}:
             cluster = self._clusters.get(name)
             if cluster is None:
@@ -264,11 +274,13 @@ class DataPlane(Context):
                     stay = cluster.config.endpoints
                     cluster.update([(host.endpoint, host.address) for host in before.hosts if host.endpoint in stay])
                 waiting.append(self._resolve(name, cluster))
-        if waiting:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(RESOLVE_TIMEOUT_S):
-                    for event in waiting:
-                        await event.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(RESOLVE_TIMEOUT_S):
+                for event in waiting:
+                    await event.wait()
+                for new in made.values():
+                    if new.checker is not None:
+                        await new.checker.first_round.wait()
 
     def _resolve(self, name: str, cluster: Cluster) -> asyncio.Event:
         if name in self._resolvers:
@@ -418,6 +430,8 @@ class DataPlane(Context):
                         "hostname": host.endpoint.hostname,
                         "weight": host.endpoint.weight,
                         "healthy": host.endpoint.healthy,
+                        "failed_check": host.failed_check,
+                        "check_timed_out": host.check_timed_out,
                         "locality": host.endpoint.locality,
                         "priority": host.endpoint.priority,
                         "cx_active": host.connections,
