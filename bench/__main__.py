@@ -12,6 +12,7 @@ from bench import peers, proxies, report
 from bench.errors import BenchError
 from bench.process import pick_cores
 from bench.rounds import Plan, progress, run_scenario
+from bench.scenario import Scenario
 from bench.scenarios import all_scenarios
 
 FULL = Plan(rounds=12, seconds=1, warmup_s=2, starts=3)
@@ -21,16 +22,17 @@ QUICK = Plan(rounds=3, seconds=1, warmup_s=1, starts=1)
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="python -m bench",
-        description="Measure Plait beside Envoy, HAProxy and nginx, all up at once on one core and taking turns.",
+        description="Measure Plait beside other proxies, all up at once on one core and taking turns.",
     )
     names = ", ".join(all_scenarios())
     made.add_argument("--scenario", type=_names, metavar="A,B", help=f"some of {names} (default: all)")
     made.add_argument(
         "--proxies",
         type=_names,
-        default=list(proxies.NAMES),
+        default=proxies.default_names(),
         metavar="A,B",
-        help=f"some of {', '.join(proxies.NAMES)} (default: all); ratios are of the first to each other one",
+        help=f"some of {', '.join(proxies.NAMES)} (default: all; mosn where {proxies.MOSN} names its binary); "
+        "ratios are of the first to each other one",
     )
     made.add_argument("--rounds", type=_positive, metavar="N", help=f"turns of each proxy (default: {FULL.rounds})")
     made.add_argument("--seconds", type=_positive, metavar="S", help=f"length of a turn (default: {FULL.seconds})")
@@ -68,12 +70,14 @@ def main(argv: list[str] | None = None) -> int:
     plan = plan_of(arguments)
     results: list[report.Result] = []
     try:
-        peers.ensure_debian({"wrk"})
-        taking_part = proxies.known(arguments.proxies, arguments.mesh, arguments.baseline)
+        scenarios = [known[name] for name in chosen]
+        peers.ensure_debian({command for scenario in scenarios for command in scenario.commands})
+        names = [name for name in arguments.proxies if any(takes_part(name, one) for one in scenarios)]
+        taking_part = proxies.known(names, arguments.mesh, arguments.baseline)
         cores = pick_cores()
         os.sched_setaffinity(0, {cores.load})
-        for name in chosen:
-            found = report.result(known[name], run_scenario(known[name], taking_part, plan, cores))
+        for scenario in scenarios:
+            found = report.result(scenario, run_scenario(scenario, taking_part, plan, cores))
             results.append(found)
             print(report.terminal(found), flush=True)
     except BenchError as error:
@@ -93,6 +97,10 @@ def main(argv: list[str] | None = None) -> int:
         else:
             arguments.markdown.write_text(text)
     return 0
+
+
+def takes_part(proxy: str, scenario: Scenario) -> bool:
+    return proxies.has_config(scenario.of(proxy).config, proxies.SUFFIXES[proxy])
 
 
 def _names(text: str) -> list[str]:

@@ -27,7 +27,13 @@ DEBIAN = {
     "haproxy": "haproxy",
     "nginx": "nginx",
     "/usr/lib/nginx/modules/ngx_stream_module.so": "libnginx-mod-stream",
+    "h2load": "nghttp2-client",
+    "nghttp": "nghttp2-client",
+    "nghttpd": "nghttp2-server",
+    "nghttpx": "nghttp2-proxy",
 }
+# Packages that bring a service -> its name.
+SERVICES = {"nginx": "nginx", "haproxy": "haproxy", "nghttp2-proxy": "nghttpx"}
 _POLICY = Path("/usr/sbin/policy-rc.d")
 
 
@@ -63,7 +69,8 @@ def ensure_debian(names: set[str]) -> None:
         _run(["apt-get", "update", "-qq"], environment)
         _run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing], environment)
     if shutil.which("systemctl") is not None:
-        for service in {"nginx", "haproxy"} & set(missing):
+        for package in SERVICES.keys() & set(missing):
+            service = SERVICES[package]
             subprocess.run(["systemctl", "disable", "--now", service], capture_output=True, check=False)
 
 
@@ -114,7 +121,7 @@ def main() -> int:
     try:
         print(f"envoy: {ensure_envoy().relative_to(ROOT)}")
         ensure_debian(set(DEBIAN))
-        for name in ("haproxy", "nginx", "wrk"):
+        for name in (name for name in DEBIAN if not name.startswith("/")):
             print(f"{name}: {command(name)}")
     except BenchError as error:
         print(f"bench.peers: {error}", file=sys.stderr)

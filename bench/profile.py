@@ -19,10 +19,11 @@ from pathlib import Path
 
 from bench import peers, proxies
 from bench.errors import BenchError
-from bench.process import free_ports, pick_cores
+from bench.process import pick_cores
 from bench.report import text_table
-from bench.rounds import progress, start, take_turn
-from bench.scenarios import Scenario, all_scenarios
+from bench.rounds import progress, start, start_upstream, take_turn
+from bench.scenario import Scenario
+from bench.scenarios import all_scenarios
 
 # py-spy needs a moment to read symbols before its first sample, and the load must outlast its last.
 MARGIN_S = 3
@@ -71,10 +72,7 @@ def run(scenario: Scenario, arguments: argparse.Namespace) -> Profile:
     os.sched_setaffinity(0, {cores.load})
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-        (upstream_port,) = free_ports(1)
-        upstream_directory = directory / "upstream"
-        upstream_directory.mkdir()
-        stack.callback(scenario.start_upstream(upstream_port, cores.load, upstream_directory).stop)
+        upstream_port = start_upstream(scenario, cores, directory, stack)
         _, running = start(scenario, proxy, 1, upstream_port, cores, directory, stack)
         progress("warming up")
         take_turn(scenario, proxy, running, 2, cores)
@@ -124,7 +122,7 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.raw is not None:
         arguments.raw = arguments.raw.absolute()
     try:
-        peers.ensure_debian({"wrk"})
+        peers.ensure_debian(set(known[arguments.scenario].commands))
         profile = run(known[arguments.scenario], arguments)
     except BenchError as error:
         progress(None)

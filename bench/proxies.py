@@ -1,7 +1,7 @@
 """The proxies that take turns: how each is started, configured and asked for its version.
 
 A proxy can take part in a scenario when `configs/` holds a file for it: `http.yaml` is read by Plait and Envoy alike,
-`http.haproxy.cfg` and `http.nginx.conf` by those two. To add a peer, add a `Proxy` in `known` and its files.
+`http.haproxy.cfg` and `http.nginx.conf` by those two. To add a peer, add its suffix, a `Proxy` in `known` and files.
 """
 
 import os
@@ -18,7 +18,18 @@ CONFIGS = Path(__file__).parent / "configs"
 # The ports as they stand in the files, which can be run by hand with them.
 LISTENER_PORT, ADMIN_PORT, UPSTREAM_PORT = 10000, 9901, 18080
 _BASE_ID = "base-id"
-NAMES = ("plait", "envoy", "haproxy", "nginx")
+# Whose configurations end in what.
+SUFFIXES = {
+    "plait": ".yaml",
+    "envoy": ".yaml",
+    "haproxy": ".haproxy.cfg",
+    "nginx": ".nginx.conf",
+    "nghttpx": ".nghttpx.conf",
+    "mosn": ".mosn.json",
+}
+NAMES = tuple(SUFFIXES)
+# The variable that names MOSN's binary, which no registry has.
+MOSN = "MOSN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +51,7 @@ class Proxy:
     clean: Callable[[Path], None] = lambda _: None
 
     def supports(self, config: str) -> bool:
-        return (CONFIGS / f"{config}{self.suffix}").exists()
+        return has_config(config, self.suffix)
 
     def prepare(self, config: str, ports: Ports, directory: Path) -> list[str]:
         """Writes the configuration with `ports` into `directory`; the command to start."""
@@ -48,6 +59,15 @@ class Proxy:
         target = directory / source.name
         target.write_text(with_ports(source.read_text(), ports))
         return self.command(target, directory)
+
+
+def has_config(config: str, suffix: str) -> bool:
+    return (CONFIGS / f"{config}{suffix}").exists()
+
+
+def default_names() -> list[str]:
+    """All proxies that can be had: MOSN only where somebody built one."""
+    return [name for name in NAMES if name != "mosn" or os.environ.get(MOSN)]
 
 
 def with_ports(text: str, ports: Ports) -> str:
@@ -71,6 +91,11 @@ def known(names: list[str], mesh: Path, baseline: Path | None) -> list[Proxy]:
             case "nginx":
                 peers.ensure_debian({"nginx", "/usr/lib/nginx/modules/ngx_stream_module.so"})
                 found.append(_nginx(peers.command("nginx")))
+            case "nghttpx":
+                peers.ensure_debian({"nghttpx"})
+                found.append(_nghttpx(peers.command("nghttpx")))
+            case "mosn":
+                found.append(_mosn(os.environ.get(MOSN, "")))
             case _:
                 raise BenchError(f"no proxy named {name}: expected some of {', '.join(NAMES)}")
     if baseline is not None:
@@ -84,7 +109,7 @@ def plait(name: str, mesh: Path, concurrency: int = 1) -> Proxy:
     executable = str(mesh.absolute())
     return Proxy(
         name,
-        ".yaml",
+        SUFFIXES["plait"],
         True,
         lambda config, _: [executable, "run", "-c", str(config), "--concurrency", str(concurrency)],
         _first_line([executable, "version"]),
@@ -95,7 +120,7 @@ def _envoy(binary: Path) -> Proxy:
     fixed = ["--concurrency", "1", "--use-dynamic-base-id", "--base-id-path", _BASE_ID, "--log-level", "warning"]
     return Proxy(
         "envoy",
-        ".yaml",
+        SUFFIXES["envoy"],
         True,
         lambda config, _: [str(binary), "-c", str(config), *fixed],
         _envoy_version(_first_line([str(binary), "--version"])),
@@ -113,12 +138,27 @@ def _clean_envoy(directory: Path) -> None:
 
 def _haproxy(binary: str) -> Proxy:
     version = " ".join(_first_line([binary, "-v"]).split()[:3])
-    return Proxy("haproxy", ".haproxy.cfg", False, lambda config, _: [binary, "-db", "-f", str(config)], version)
+    return Proxy("haproxy", SUFFIXES["haproxy"], False, lambda config, _: [binary, "-db", "-f", str(config)], version)
 
 
 def _nginx(binary: str) -> Proxy:
     version = _first_line([binary, "-v"]).removeprefix("nginx version: ")
-    return Proxy("nginx", ".nginx.conf", False, lambda config, cwd: nginx_command(binary, config, cwd), version)
+    return Proxy("nginx", SUFFIXES["nginx"], False, lambda config, cwd: nginx_command(binary, config, cwd), version)
+
+
+def _nghttpx(binary: str) -> Proxy:
+    version = " ".join(_first_line([binary, "--version"]).split()[:2])
+    return Proxy("nghttpx", SUFFIXES["nghttpx"], False, lambda config, _: [binary, f"--conf={config}"], version)
+
+
+def _mosn(binary: str) -> Proxy:
+    if not binary or not Path(binary).exists():
+        raise BenchError(f"no MOSN at {binary!r}: {MOSN}=PATH names its binary, or leave it out with --proxies")
+    executable = str(Path(binary).absolute())
+    # One thread that runs Go code, as the others have one worker; its garbage collector shares the core all the same.
+    command = ["env", "GOMAXPROCS=1", executable, "start", "-c"]
+    version = _first_line([executable, "--version"])
+    return Proxy("mosn", SUFFIXES["mosn"], False, lambda config, _: [*command, str(config)], version)
 
 
 def nginx_command(binary: str, config: Path, directory: Path) -> list[str]:

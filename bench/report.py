@@ -14,7 +14,7 @@ from statistics import median
 from typing import Any
 
 from bench.rounds import Contestant, Plan, Turn
-from bench.scenarios import Scenario
+from bench.scenario import Scenario
 
 MEMORY_TARGET = 1.3
 READY_TARGET_S = 1.0

@@ -14,10 +14,11 @@ from pathlib import Path
 
 from bench import measure
 from bench.errors import BenchError
+from bench.http1 import get
 from bench.load import Sample
 from bench.process import Cores, Process, free_ports
 from bench.proxies import Ports, Proxy
-from bench.scenarios import Scenario, get
+from bench.scenario import Scenario
 
 # A proxy closes the load's connections just after the load has ended; that work belongs to its turn.
 SETTLE_S = 0.02
@@ -71,30 +72,33 @@ class Running:
 
 def run_scenario(scenario: Scenario, proxies: list[Proxy], plan: Plan, cores: Cores) -> list[Contestant]:
     """Raises BenchError at the first failed request, changed process or feature that is not on."""
-    proxies = [proxy for proxy in proxies if proxy.supports(scenario.config)]
+    proxies = [proxy for proxy in proxies if proxy.supports(scenario.of(proxy.name).config)]
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-        (upstream_port,) = free_ports(1)
-        upstream_directory = directory / "upstream"
-        upstream_directory.mkdir()
-        stack.callback(scenario.start_upstream(upstream_port, cores.load, upstream_directory).stop)
+        upstream_ports: dict[str, int] = {}
+        for proxy in proxies:
+            own = scenario.of(proxy.name)
+            if own.name not in upstream_ports:
+                upstream_ports[own.name] = start_upstream(own, cores, directory, stack)
 
         contestants: list[Contestant] = []
         running: list[Running] = []
         for proxy in proxies:
             progress(f"{scenario.name}: starting {proxy.name}")
-            contestant, one = start(scenario, proxy, plan.starts, upstream_port, cores, directory, stack)
+            own = scenario.of(proxy.name)
+            contestant, one = start(own, proxy, plan.starts, upstream_ports[own.name], cores, directory, stack)
             contestants.append(contestant)
             running.append(one)
         for contestant, one in zip(contestants, running, strict=True):
             progress(f"{scenario.name}: warming up {contestant.proxy.name}")
-            take_turn(scenario, contestant.proxy, one, plan.warmup_s, cores)
+            take_turn(scenario.of(contestant.proxy.name), contestant.proxy, one, plan.warmup_s, cores)
         for number in range(plan.rounds):
             # Each round begins with another proxy, so that none always follows the same neighbour.
             for offset in range(len(proxies)):
                 index = (number + offset) % len(proxies)
                 contestant = contestants[index]
-                turn = take_turn(scenario, contestant.proxy, running[index], plan.seconds, cores)
+                own = scenario.of(contestant.proxy.name)
+                turn = take_turn(own, contestant.proxy, running[index], plan.seconds, cores)
                 contestant.turns.append(turn)
                 progress(
                     f"{scenario.name}: round {number + 1}/{plan.rounds}  {contestant.proxy.name:<8} "
@@ -102,6 +106,15 @@ def run_scenario(scenario: Scenario, proxies: list[Proxy], plan: Plan, cores: Co
                 )
         progress(None)
     return contestants
+
+
+def start_upstream(scenario: Scenario, cores: Cores, directory: Path, stack: ExitStack) -> int:
+    """The port of what answers behind the proxies, which runs until `stack` ends."""
+    (port,) = free_ports(1)
+    own = directory / f"upstream-{scenario.name}"
+    own.mkdir()
+    stack.callback(scenario.start_upstream(port, cores.load, own).stop)
+    return port
 
 
 def start(

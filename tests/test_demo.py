@@ -94,8 +94,34 @@ def test_tcp_goes_through_both_sidecars(played: dict[str, Any]) -> None:
 
 
 @pytest.mark.timeout(120)
+def test_calls_by_rpc_go_where_their_method_is(played: dict[str, Any]) -> None:
+    sofarpc, dubbo = played["rpc"]["sofarpc"], played["rpc"]["dubbo"]
+    assert sofarpc["failures"] == dubbo["failures"] == 0
+    assert sofarpc["requests"] >= 100
+    assert dubbo["requests"] >= 100
+    assert sofarpc["answered"].keys() == {"sofarpc-v1", "sofarpc-v2"}
+    assert abs(sofarpc["answered"]["sofarpc-v1"] - sofarpc["answered"]["sofarpc-v2"]) <= 4, "two methods in turn"
+    assert dubbo["answered"].keys() == {"dubbo-v1"}
+    assert sofarpc["p99_ms"] >= sofarpc["p50_ms"] > 0
+
+
+@pytest.mark.timeout(120)
+def test_policy_refuses_calls_by_rpc_with_the_error_of_the_protocol(played: dict[str, Any]) -> None:
+    refusals = played["rpc_refusals"]
+    assert refusals["refused"] == refusals["counted_by_sidecars"] == 16
+    assert refusals["answers"] == ["Bolt status 2: refuse.nothing:mallory is not welcome"]
+
+
+@pytest.mark.timeout(120)
+def test_calls_of_a_killed_service_get_the_error_of_the_protocol(played: dict[str, Any]) -> None:
+    """Those that come after it returned are answered, or the demo would not have ended well."""
+    assert played["rpc_outage"]["errors"] >= 10
+    assert all(answer.startswith("Dubbo status ") for answer in played["rpc_outage"]["answers"])
+
+
+@pytest.mark.timeout(120)
 def test_nothing_of_a_finished_demo_runs_on(played: dict[str, Any]) -> None:
-    assert len(played["pids"]) == 9
+    assert len(played["pids"]) == 17
     assert [name for name, pid in played["pids"].items() if exists(pid)] == []
 
 
@@ -116,7 +142,7 @@ def kept(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize(
-    ("moment", "code"), [("starting 4 services", 130), ("is ready", 130), ("sending requests", 130)]
+    ("moment", "code"), [("starting 7 services", 130), ("is ready", 130), ("sending requests", 130)]
 )
 def test_interrupted_demo_ends_every_process_and_removes_its_files(
     kept: subprocess.Popen[str], tmp_path: Path, moment: str, code: int
@@ -140,6 +166,9 @@ def test_kept_demo_runs_until_it_is_told_to_end(kept: subprocess.Popen[str], tmp
     answer = connection.getresponse()
     assert (answer.status, answer.read()) == (403, b"refuse.nothing:mallory is not welcome")
     connection.close()
+    [command] = [line for line in said if "--app mallory" in line]
+    call = subprocess.run(command.partition("#")[0].split(), capture_output=True, text=True, timeout=20, check=False)
+    assert json.loads(call.stdout)["error"] == "Bolt status 2: refuse.nothing:mallory is not welcome", call.stderr
     kept.send_signal(signal.SIGTERM)
     kept.communicate(timeout=DEADLINE_S)
     assert kept.returncode == 0
@@ -171,6 +200,28 @@ def test_demo_without_retries_fails_and_keeps_its_files(tmp_path: Path) -> None:
     assert processes_in(kept) == []
 
 
+@pytest.mark.timeout(120)
+def test_demo_whose_calls_go_to_the_wrong_version_fails(tmp_path: Path) -> None:
+    files, kept = tmp_path / "files", tmp_path / "kept"
+    shutil.copytree(FILES, files)
+    kept.mkdir()
+    client = files / "rpc-client.yaml"
+    text = client.read_text()
+    assert "cluster: sofarpc-v2" in text
+    client.write_text(text.replace("cluster: sofarpc-v2", "cluster: sofarpc-v1", 1))
+    done = subprocess.run(
+        [*MESH, "demo", "--requests", "400", "--free-ports", "--files", str(files)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TMPDIR": str(kept)},
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "mesh: a call of sofarpc failed: sayGoodbye: SOFARPC: sofarpc-v1 has no method sayGoodbye" in done.stderr
+    assert processes_in(kept) == []
+
+
 @pytest.mark.parametrize("file", BOOTSTRAPS, ids=lambda path: path.name)
 def test_configuration_of_the_demo_is_valid(file: Path) -> None:
     done = subprocess.run([*MESH, "validate", "-c", file.name], cwd=FILES, capture_output=True, text=True, check=False)
@@ -180,7 +231,7 @@ def test_configuration_of_the_demo_is_valid(file: Path) -> None:
 
 def test_there_is_a_configuration_for_every_sidecar() -> None:
     procfile = (FILES / "Procfile").read_text()
-    assert len(BOOTSTRAPS) == 5
+    assert len(BOOTSTRAPS) == 7
     assert [path.name for path in BOOTSTRAPS if f"mesh run -c {path.name}" not in procfile] == []
 
 

@@ -9,7 +9,8 @@ from bench.measure import Cpu, Memory
 from bench.proxies import Proxy
 from bench.report import as_json, markdown, markdown_table, result, terminal, text_table, verdicts
 from bench.rounds import Contestant, Plan, Turn
-from bench.scenarios import Scenario, all_scenarios
+from bench.scenario import Scenario
+from bench.scenarios import all_scenarios
 
 PLAN = Plan(rounds=3, seconds=1, warmup_s=1, starts=1)
 

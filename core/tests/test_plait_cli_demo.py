@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from plait.cli.demo import COMMAND
 from plait.cli.demo.files import claim_ports, copy, find, set_weights, weights
 from plait.cli.demo.load import HttpClient, Tally, total
 from plait.cli.demo.processes import Children, get
+from plait.cli.demo.rpc import Caller
 
 BOOTSTRAP = """\
 admin: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {admin}}}}}}}
@@ -206,3 +208,55 @@ def test_child_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: pytes
 
     pid = asyncio.run(start_and_end())
     assert not Path(f"/proc/{pid}").exists()
+
+
+GOOD = b'{"method": "sayHello", "answer": "hello mesh, from sofarpc-v1", "ms": 2.0}\n'
+BAD = b'{"method": "sayHello", "error": "Bolt status 2: no", "ms": 2.0}\n'
+
+
+def test_call_by_rpc_counts_for_who_answered_it() -> None:
+    caller = Caller("sofarpc")
+    caller.heard(GOOD)
+    assert (caller.tally.requests, caller.tally.failures, caller.in_a_row) == (1, 0, 1)
+    assert caller.tally.answered == {"sofarpc-v1": 1}
+    assert caller.tally.latencies == [0.002]
+
+
+def test_error_of_a_call_is_a_failure_unless_it_is_expected() -> None:
+    caller = Caller("sofarpc")
+    caller.heard(GOOD)
+    caller.expects_errors = True
+    caller.heard(BAD)
+    assert (caller.tally.requests, caller.errors, caller.in_a_row) == (1, {"Bolt status 2: no": 1}, 0)
+    caller.expects_errors = False
+    caller.heard(BAD)
+    assert (caller.tally.requests, caller.tally.reasons) == (2, ["sayHello: Bolt status 2: no"])
+
+
+@pytest.mark.parametrize("line", [GOOD.replace(b"v1", b"v2"), GOOD.replace(b"sayHello", b"sayGoodbye")])
+def test_answer_of_the_wrong_version_is_a_failure(line: bytes) -> None:
+    caller = Caller("sofarpc")
+    caller.heard(line)
+    assert caller.tally.failures == 1
+    assert "was answered by the wrong one" in caller.tally.reasons[0]
+
+
+@pytest.mark.parametrize("line", [b"Traceback\n", b"[]\n", b"{}\n", b'{"method": "sayHello", "ms": "2"}\n', b"\xff\n"])
+def test_line_that_no_caller_says_is_refused(line: bytes) -> None:
+    with pytest.raises(PlaitError, match="said what no caller of the demo says"):
+        Caller("sofarpc").heard(line)
+
+
+def test_program_whose_lines_are_read_ends_well_or_is_told_of(tmp_path: Path) -> None:
+    async def run(code: int) -> bytes:
+        children = Children(tmp_path)
+        program = f"print('a line'); import sys; sys.stderr.write('why'); sys.exit({code})"
+        lines = await children.start_to_read("caller", (sys.executable, "-c", program))
+        said = await lines.read()
+        await children.until_done("caller")
+        children.check()
+        return said
+
+    assert asyncio.run(run(0)) == b"a line\n"
+    with pytest.raises(PlaitError, match=r"caller ended with exit code 3(.|\n)*why"):
+        asyncio.run(run(3))

@@ -61,6 +61,9 @@ class Call(Stream):
     async def request_body(self, limit_bytes: int = 1 << 20) -> bytes:
         return b""
 
+    async def response_body(self, limit_bytes: int = 1 << 20) -> bytes:
+        return b""
+
 
 @pytest.mark.parametrize(
     ("text", "expected"),

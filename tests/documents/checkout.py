@@ -21,7 +21,10 @@ from tests.running import free_ports
 
 DEADLINE_S = 100.0
 
-_PORT = re.compile(r"(?<=port_value: )\d+|(?<=127\.0\.0\.1:)\d+|(?<=http\.server )\d+|(?<=_address=\"127\.0\.0\.1_)\d+")
+_PORT = re.compile(
+    r"(?<=port_value: )\d+|(?<=127\.0\.0\.1:)\d+|(?<=http\.server )\d+|(?<=_address=\"127\.0\.0\.1_)\d+"
+    r"|(?<=server\.py dubbo v1 )\d+|(?<=caller\.py dubbo )\d+"
+)
 
 _CURL = """\
 #!{python}

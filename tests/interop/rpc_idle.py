@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from tests.interop.relay import Relay, Split, relay
+from tests.interop.relay import Recorded, Relay, Split, relay
 from tests.interop.rpc import Call
 from tests.interop.rpc_matrix import Matrix
-from tests.interop.rpc_peers import HEARTBEAT_MS
 from tests.running import until
 
 HELLO = Call("text", ("hello",))
@@ -23,22 +21,28 @@ class Idle:
         self.relays: dict[tuple[str, str, str], Relay] = {}
         self.after: dict[tuple[str, str, str], dict[str, object]] = {}
 
+    def asked(self, connection: Recorded) -> list[int]:
+        """The ids of the client's heartbeats."""
+        return [frame.id for frame in self.split(bytes(connection.requests)) if frame.heartbeat and frame.request]
+
+    def answered(self, connection: Recorded) -> list[int]:
+        """The ids of the answers to them."""
+        frames = self.split(bytes(connection.responses))
+        return [frame.id for frame in frames if frame.heartbeat and not frame.request]
+
+    def beaten(self) -> bool:
+        """Whether every client sent two heartbeats."""
+        connections = [connection for found in self.relays.values() for connection in found.connections]
+        return all(len(self.asked(connection)) >= 2 for connection in connections)
+
     def check(self, client: str, server: str, path: str) -> None:
         """Two heartbeats at least, all answered, and no other connection for the call after them."""
         found = self.relays[client, server, path]
         assert self.after[client, server, path] == {"value": "hello"}
         assert len(found.connections) == 1
         (connection,) = found.connections
-
-        def asked() -> list[int]:
-            return [frame.id for frame in self.split(bytes(connection.requests)) if frame.heartbeat and frame.request]
-
-        def answered() -> list[int]:
-            frames = self.split(bytes(connection.responses))
-            return [frame.id for frame in frames if frame.heartbeat and not frame.request]
-
-        assert len(asked()) >= 2
-        until(lambda: answered() == asked(), "every heartbeat is answered, in order")
+        assert len(self.asked(connection)) >= 2
+        until(lambda: self.answered(connection) == self.asked(connection), "every heartbeat is answered, in order")
 
 
 @contextmanager
@@ -56,7 +60,10 @@ def idle(
                     found.relays[client, server, path] = between
                     (result,) = peers.calls(client, between.port, [HELLO])
                     assert result == {"value": "hello"}, (client, server, path)
-        time.sleep(3.5 * HEARTBEAT_MS / 1000)
+        try:
+            until(found.beaten, "two heartbeats of every client")
+        except AssertionError:
+            pass  # the tests say whose are missing
         for (client, server, path), between in found.relays.items():
             (found.after[client, server, path],) = peers.calls(client, between.port, [HELLO])
         yield found

@@ -9,7 +9,7 @@ import pytest
 
 from tests.interop.relay import dubbo_frames
 from tests.interop.rpc import Call
-from tests.interop.rpc_cases import CASES, Case, matches
+from tests.interop.rpc_cases import CASES, Case, matches, same
 from tests.interop.rpc_idle import Idle, idle
 from tests.interop.rpc_matrix import DIRECT, Matrix, matrix
 from tests.interop.rpc_peers import Peer
@@ -105,7 +105,8 @@ def test_caller_gets_what_is_expected(peers: Matrix, client: str, server: str, c
 def test_caller_gets_the_same_through_sidecars(peers: Matrix, client: str, server: str, case: Case, path: str) -> None:
     result = peers.result(client, server, path, case)
     if works_directly(client, server, case):
-        assert result == peers.result(client, server, DIRECT, case)
+        direct = peers.result(client, server, DIRECT, case)
+        assert same(case, result, direct), (result, direct)
     else:
         assert matches(result, case.expected), result
 

@@ -38,6 +38,8 @@ EQUAL = [
 ]
 # Plait's own: what Envoy has no word for. Anything else that only Plait has is likely to be misspelt.
 OWN = {
+    "envoy_cluster_upstream_cx_heartbeat_timeout",
+    "envoy_cluster_upstream_rx_unmatched_response",
     "envoy_http_downstream_rq_unanswered",
     "envoy_http_downstream_rq_unusual",
     "envoy_http_filter_error",

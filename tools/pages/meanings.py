@@ -85,6 +85,8 @@ _HTTP = {
     "fault.delays_injected": "delays by the fault filter",
     "fault.faults_overflow": "faults left out because of `max_active_faults`",
     "filter_error": "requests that ended because a filter raised",
+    "grpc_web.rq_bad_base64": "requests in gRPC-Web's text form that were no base64",
+    "grpc_web.rq_total": "requests in gRPC-Web",
     "no_cluster": "requests whose cluster does not exist",
     "no_route": "requests without a route",
     "rq_direct_response": "requests answered by the route itself",
@@ -92,7 +94,7 @@ _HTTP = {
     "rq_total": "requests that reached the router",
 }
 
-_OF_HTTP_ALONE = ("downstream_rq_http1_total", "fault.")
+_OF_HTTP_ALONE = ("downstream_rq_http1_total", "fault.", "grpc_web.")
 
 _RPC = {
     **{name: meaning for name, meaning in _HTTP.items() if not name.startswith(_OF_HTTP_ALONE)},
@@ -225,6 +227,20 @@ LATER: Mapping[str, tuple[str, str]] = {
     "cluster.<cluster>.upstream_cx_connect_attempts_exceeded": (
         "counter",
         "`max_connect_attempts` of `tcp_proxy` failed",
+    ),
+    "cluster.<cluster>.grpc.<service>.<method>.<code>": (
+        "counter",
+        "calls that ended with this `grpc-status`; these and the next are of the filter `grpc_stats`, which leaves out "
+        "service and method where they have no statistics of their own",
+    ),
+    "cluster.<cluster>.grpc.<service>.<method>.failure": ("counter", "calls that ended with another status than 0"),
+    "cluster.<cluster>.grpc.<service>.<method>.request_message_count": ("counter", "messages of requests"),
+    "cluster.<cluster>.grpc.<service>.<method>.response_message_count": ("counter", "messages of responses"),
+    "cluster.<cluster>.grpc.<service>.<method>.success": ("counter", "calls that ended with status 0"),
+    "cluster.<cluster>.grpc.<service>.<method>.total": ("counter", "calls that ended with a status"),
+    "cluster.<cluster>.grpc.<service>.<method>.upstream_rq_time": (
+        "histogram",
+        "from the end of the request to the end of the response, in milliseconds",
     ),
     "cluster.<cluster>.upstream_rq_<code>": ("counter", "responses with this status"),
     "cluster.<cluster>.upstream_rq_<class>xx": ("counter", "responses of this class"),

@@ -52,6 +52,8 @@ static_resources:
           http_filters:
           - name: fault
             typed_config: {{"@type": {_TYPE}filters.http.fault.v3.HTTPFault}}
+          - name: grpc_web
+            typed_config: {{"@type": {_TYPE}filters.http.grpc_web.v3.GrpcWeb}}
           - name: router
             typed_config: {{"@type": {_TYPE}filters.http.router.v3.Router}}
   - name: rpc

@@ -365,6 +365,8 @@ class ForwardAction:
     """envoy.config.route.v3.RouteAction: exactly one of ``cluster``, ``cluster_header`` and ``weighted``.
 
     ``timeout_s`` and ``idle_timeout_s`` 0 mean no limit; ``idle_timeout_s`` None takes that of the connection manager.
+    ``grpc_timeout_header_max_s`` (of MaxStreamDuration) and the older ``max_grpc_timeout_s`` let callers of gRPC say
+    with ``grpc-timeout`` how long they wait, up to so many seconds (0: as long as they like); None ignores the header.
     """
 
     cluster: str = ""
@@ -372,6 +374,10 @@ class ForwardAction:
     weighted: tuple[WeightedCluster, ...] = ()
     timeout_s: float = 15.0
     idle_timeout_s: float | None = None
+    grpc_timeout_header_max_s: float | None = None
+    grpc_timeout_header_offset_s: float = 0.0
+    max_grpc_timeout_s: float | None = None
+    grpc_timeout_offset_s: float = 0.0
     retry: RetryPolicy | None = None
     prefix_rewrite: str = ""
     regex_rewrite: RegexRewrite | None = None

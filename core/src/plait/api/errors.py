@@ -85,8 +85,8 @@ class PluginError(PlaitError):
 class ProtocolError(PlaitError):
     """A peer, or we, broke the rules of a protocol.
 
-    ``status`` is the answer to give in HTTP's terms (each protocol maps it to its own), ``counter`` the name of the
-    statistic that counts it, ``survives`` whether the connection can go on after that answer.
+    ``status`` is the answer to give in HTTP's terms (each protocol maps it to its own; 0: there is nobody to
+    answer), ``counter`` the name of the statistic that counts it, ``survives`` whether the connection can go on.
     """
 
     def __init__(

@@ -158,7 +158,10 @@ class ClientCodec(ABC):
         return None
 
     def encode_ping(self) -> bytes:
-        """A heartbeat, answered by a ``Ping`` event with ``ack``; empty where the protocol has none."""
+        """A heartbeat, answered by a ``Ping`` event with ``ack``.
+
+        Empty where the protocol has none, and while one could not be sent at once: who was not asked is not dead.
+        """
         return b""
 
     # flow control: only where the protocol has it for single streams; what is held there goes out with ``output``

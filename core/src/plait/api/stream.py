@@ -142,6 +142,13 @@ class Stream(ABC):
         Only from an awaitable ``on_request``. A longer body is answered with 413 and the filter is cancelled.
         """
 
+    @abstractmethod
+    async def response_body(self, limit_bytes: int = 1 << 20) -> bytes:
+        """The response's whole body, waited for with its trailers (``response.trailers``); it goes on in one piece.
+
+        Only from an awaitable ``on_response``. A longer body is replaced by a 500 and the filter is cancelled.
+        """
+
 
 class StreamFilter:
     """Base of stream filters; override the phases you need: the others cost nothing.
@@ -169,8 +176,12 @@ class StreamFilter:
         """A piece of the response's body; return what goes on in its place."""
         return data
 
-    def on_response_trailers(self, stream: Stream) -> None:
-        """Trailers of the response (``stream.response.trailers``)."""
+    def on_response_trailers(self, stream: Stream) -> bytes | None:
+        """Trailers of the response (``stream.response.trailers``; None drops them).
+
+        Bytes that it returns are a last piece of the body, ahead of the trailers; no other filter sees them.
+        """
+        return None
 
     def on_end(self, stream: Stream) -> None:
         """The stream is over, however it ended."""

@@ -1,5 +1,6 @@
 """The stream multiplexer: both sides of any protocol, filter chains, pools, and what filters share."""
 
+from plait.stream import grpc
 from plait.stream.chain import FilterChain
 from plait.stream.formatter import compile_format, compile_json_format
 from plait.stream.forward import ForwardOptions, forward
@@ -27,4 +28,5 @@ __all__ = [
     "compile_request_headers",
     "compile_string",
     "forward",
+    "grpc",
 ]

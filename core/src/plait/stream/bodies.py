@@ -33,24 +33,31 @@ def _request_ended(stream: ServerStream) -> bool:
 
 def tell_request(stream: ServerStream, calls: tuple[Any, ...]) -> bool:
     """Show filters the request's trailers; False when one answered it or ended the stream."""
-    return _tell(stream, calls, _request_ended)
-
-
-def tell_response(stream: ServerStream, calls: tuple[Any, ...]) -> bool:
-    """Show filters the response's trailers; False when one ended the stream."""
-    return _tell(stream, calls, _response_ended)
-
-
-def _tell(stream: ServerStream, calls: tuple[Any, ...], ended: Ended) -> bool:
     for call in calls:
         try:
             call(stream)
         except Exception as error:
             stream.filter_failed(call, error)
             return False
-        if ended(stream):
+        if stream.request_unwanted():
             return False
     return True
+
+
+def tell_response(stream: ServerStream) -> bytes | None:
+    """Show filters the response's trailers: what they put ahead of them, None when one ended the stream."""
+    last = b""
+    for call in stream.chain.on_response_trailers:
+        try:
+            given = call(stream)
+            if given is not None:
+                last += checked_data(given)
+        except Exception as error:
+            stream.filter_failed(call, error)
+            return None
+        if stream.finished:
+            return None
+    return last
 
 
 async def _pass_rest(
@@ -167,7 +174,13 @@ def _put_response_body(stream: ServerStream, response: Response, body: bytes) ->
 
 
 def _tell_response_trailers(stream: ServerStream, response: Response) -> bool:
-    return not response.end or response.trailers is None or tell_response(stream, stream.chain.on_response_trailers)
+    if not response.end or response.trailers is None:
+        return True
+    last = tell_response(stream)
+    if last:
+        response.body += last
+        response.headers.changed = True
+    return last is not None
 
 
 async def _after_response_body(

@@ -14,6 +14,7 @@ from plait.api.stream import RouterFilter, Stream, StreamFilter, Verdict
 Phase = Callable[[Stream], Verdict | Awaitable[Verdict]]
 DataPhase = Callable[[Stream, bytes, bool], bytes | Awaitable[bytes]]
 Notice = Callable[[Stream], None]
+TrailersPhase = Callable[[Stream], bytes | None]
 
 
 def _overriding(filters: Sequence[StreamFilter], method: str) -> tuple[Any, ...]:
@@ -38,7 +39,7 @@ class FilterChain:
         self.on_request_trailers: tuple[Notice, ...] = _overriding(ahead, "on_request_trailers")
         self.on_response: tuple[Phase, ...] = _overriding(backwards, "on_response")
         self.on_response_data: tuple[DataPhase, ...] = _overriding(backwards, "on_response_data")
-        self.on_response_trailers: tuple[Notice, ...] = _overriding(backwards, "on_response_trailers")
+        self.on_response_trailers: tuple[TrailersPhase, ...] = _overriding(backwards, "on_response_trailers")
         self.on_end: tuple[Notice, ...] = _overriding(filters, "on_end")
         self.sees_request_body = bool(self.on_request_data or self.on_request_trailers)
         self.sees_response_body = bool(self.on_response_data or self.on_response_trailers)

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from plait.api.errors import LocalProtocolError
 from plait.api.headers import Headers
-from plait.api.message import DATA, FAULT, GOAWAY, INTERIM, RESET, RESPONSE, TRAILERS, WINDOW, Fault, GoAway, Request
+from plait.api.message import (
+    DATA,
+    FAULT,
+    GOAWAY,
+    INTERIM,
+    PING,
+    RESET,
+    RESPONSE,
+    TRAILERS,
+    WINDOW,
+    Fault,
+    GoAway,
+    Request,
+)
 from plait.api.protocol import ClientCodec
 from plait.net.wheel import Timed, ticks
+from plait.stream.joined import Joined
 from plait.stream.sink import HELD_BYTES
 from plait.upstream.cluster import Host
 from plait.upstream.connect import closed
@@ -28,6 +43,8 @@ class ClientConnection(asyncio.Protocol, Timed):
     """A connection of a ``Pool``. ``streams`` maps the ids on this connection to the requests under way."""
 
     transport: asyncio.Transport
+    write: Callable[[bytes], None]
+    """Where every frame goes."""
 
     def __init__(self, pool: Pool, codec: ClientCodec) -> None:
         self.slot = None
@@ -44,6 +61,7 @@ class ClientConnection(asyncio.Protocol, Timed):
         self.codec = codec
         self.flow_controlled = codec.flow_controlled
         self.streams: dict[int, Forward] = {}
+        self._joined: Joined | None = None
         self._paused = 0  # streams whose downstream takes no more
         stats = pool.host.cluster.stats
         self._unmatched = stats.rx_unmatched
@@ -52,6 +70,11 @@ class ClientConnection(asyncio.Protocol, Timed):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
+        if self.pool.multiplexed:
+            self._joined = Joined(self.transport)
+            self.write = self._joined.write
+        else:
+            self.write = self.transport.write
         name = transport.get_extra_info("sockname")
         self.local = f"{name[0]}:{name[1]}" if isinstance(name, tuple) else "unix"
         self._flush()
@@ -75,11 +98,11 @@ class ClientConnection(asyncio.Protocol, Timed):
             self.transport.abort()
             return
         else:
-            self._pinged = True
-            wait_s = codec.heartbeat_timeout_s or wait_s
             frame = codec.encode_ping()
             if frame:
-                self.transport.write(frame)
+                self._pinged = True
+                wait_s = codec.heartbeat_timeout_s or wait_s
+                self.write(frame)
             self._flush()
         self.heard = False
         self.pool.wheel.add(self, ticks(wait_s))
@@ -100,7 +123,7 @@ class ClientConnection(asyncio.Protocol, Timed):
         self.streams[id] = forward
         self.requests += 1
         self._tx.value += len(frame)
-        self.transport.write(frame)
+        self.write(frame)
         if self.flow_controlled:
             self._check_window(forward)
         return True
@@ -122,7 +145,7 @@ class ClientConnection(asyncio.Protocol, Timed):
             return
         if frame:
             self._tx.value += len(frame)
-            self.transport.write(frame)
+            self.write(frame)
         if self.flow_controlled:
             self._check_window(forward)
         if end:
@@ -145,7 +168,7 @@ class ClientConnection(asyncio.Protocol, Timed):
             return
         if frame:
             self._tx.value += len(frame)
-            self.transport.write(frame)
+            self.write(frame)
 
     def abandon(self, forward: Forward, reason: str) -> None:
         """Nobody waits for this response any more."""
@@ -157,7 +180,7 @@ class ClientConnection(asyncio.Protocol, Timed):
             self.close(local=True)
             return
         if frame:
-            self.transport.write(frame)
+            self.write(frame)
         self.pool.done(self)
 
     def sent(self, forward: Forward) -> None:
@@ -201,7 +224,7 @@ class ClientConnection(asyncio.Protocol, Timed):
             if frame is None:  # the server answered before it had the whole request
                 self.codec.reusable = False
             elif frame:
-                self.transport.write(frame)
+                self.write(frame)
         self.pool.done(self)
 
     def _other(self, event: Any, kind: int) -> None:
@@ -228,6 +251,12 @@ class ClientConnection(asyncio.Protocol, Timed):
                     forward.upstream_slow(False)
             elif not event.id:
                 self.pool.widened(self)
+        elif kind == PING:
+            if event.ack and self._pinged:  # alive: the next silence begins here
+                self._pinged = False
+                self.pool.wheel.remove(self)
+                self.pool.wheel.add(self, ticks(self.codec.heartbeat_s))
+                self.heard = False
         elif kind == FAULT:
             self._fault(cast("Fault", event))
 
@@ -314,6 +343,8 @@ class ClientConnection(asyncio.Protocol, Timed):
             self.draining = True
             if local:
                 self.host.cluster.stats.cx_destroy_local.value += 1
+            if self._joined is not None:
+                self._joined.flush()
             if self.transport.get_write_buffer_size():
                 self.transport.abort()  # nobody waits for what is left, and a stalled peer may never take it
             else:
@@ -358,5 +389,5 @@ class ClientConnection(asyncio.Protocol, Timed):
     def _flush(self) -> None:
         output = self.codec.output
         if output:
-            self.transport.write(b"".join(output))
+            self.write(b"".join(output))
             output.clear()

@@ -166,7 +166,7 @@ class ServerStream(Stream):
         else:
             self.request_done = True  # that says all about the rest of it
             if frame:
-                owner.transport.write(frame)
+                owner.write(frame)
         self._finish()
         if frame is None:
             owner.abort()
@@ -181,6 +181,10 @@ class ServerStream(Stream):
     async def request_body(self, limit_bytes: int = 1 << 20) -> bytes:
         request = self.request
         return request.body if request.end else await self.wait().request_body(limit_bytes)
+
+    async def response_body(self, limit_bytes: int = 1 << 20) -> bytes:
+        response = cast("Response", self.response)
+        return response.body if response.end else await self.wait().response_body(limit_bytes)
 
     def wait(self) -> Waiting:
         """What keeps pieces and tasks while a filter waits."""
@@ -372,10 +376,9 @@ class ServerStream(Stream):
             return
         self.bytes_sent += response.body_size
         if frame:
-            owner.transport.write(frame)
+            owner.write(frame)
         elif owner.codec.output:  # a head, and behind it a long body that was not copied for it
-            owner.transport.writelines(owner.codec.output)
-            owner.codec.output = []  # not cleared: the transport may hold on to the list
+            owner.write_output()
         if response.end:
             if not (owner.flow_controlled and self._held_back(True)):
                 self._finish()
@@ -421,7 +424,7 @@ class ServerStream(Stream):
             self._cannot_send(error)
             return
         if frame:
-            owner.transport.write(frame)
+            owner.write(frame)
         if not (owner.flow_controlled and self._held_back(end)) and end:
             self._finish()
 
@@ -434,19 +437,21 @@ class ServerStream(Stream):
             return
         response = cast("Response", self.response)
         response.trailers = trailers
-        if not tell_response(self, self.chain.on_response_trailers):
+        last = tell_response(self)
+        if last is None:
             return
         left: Headers | None = response.trailers  # a filter may have put others there, or none
-        if left is None:
-            self.encode_data(b"", True)
-            return
+        if last or left is None:
+            self.encode_data(last, left is None)
+            if left is None or self.finished:
+                return
         try:
             frame = self.owner.codec.encode_trailers(self.request, left)
         except LocalProtocolError as error:
             self._cannot_send(error)
             return
         if frame:
-            self.owner.transport.write(frame)
+            self.owner.write(frame)
         if not (self.owner.flow_controlled and self._held_back(True)):
             self._finish()
 
@@ -480,7 +485,7 @@ class ServerStream(Stream):
         if not self.replied and not self.finished:
             frame = self.owner.codec.encode_interim(self.request, status, headers)
             if frame:
-                self.owner.transport.write(frame)
+                self.owner.write(frame)
 
     # the end
 

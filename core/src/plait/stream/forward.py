@@ -154,6 +154,8 @@ class Forward(Sink, Timed):
                 self._start_clock()
         else:
             self._body = _Body(options.retry is not None)
+            if self.request.timeout_s:
+                self.stream.owner.proxy.wheel.add(self, self._caller_ticks())
         self._attempt()
 
     def _attempt(self) -> None:
@@ -284,20 +286,25 @@ class Forward(Sink, Timed):
             self._start_clock()
 
     def _start_clock(self) -> None:
-        """The route's timeout, or the caller's own where that is shorter."""
-        limit, wanted_s = self.options.timeout_ticks, self.request.timeout_s
-        if wanted_s:
-            wanted = ticks(wanted_s)
+        """The route's timeout, from the end of the request on; or the caller's own where that is over first."""
+        limit, wheel = self.options.timeout_ticks, self.stream.owner.proxy.wheel
+        if self.request.timeout_s:
+            wanted = self._caller_ticks()
             limit = min(limit, wanted) if limit else wanted
+            wheel.remove(self)  # it has been waiting since the request began, if that came in pieces
         if limit:
-            self.stream.owner.proxy.wheel.add(self, limit)
+            wheel.add(self, limit)
+
+    def _caller_ticks(self) -> int:
+        """How much of the caller's own timeout is left; it counts from the beginning of the request."""
+        return ticks(max(0.0, self.stream.started + self.request.timeout_s - _now()))
 
     # the way back
 
     def on_response(self, response: Response) -> None:
         """The head of the response (with its body, if ``end``)."""
         status = response.status
-        if self._tries is not None and self._tries_again(self._tries, status):
+        if self._tries is not None and self._tries_again(self._tries, response):
             return
         codes = self.cluster.stats.codes
         if status in codes:
@@ -311,8 +318,9 @@ class Forward(Sink, Timed):
         if not stream.replied:
             stream.respond(response)
 
-    def _tries_again(self, tries: Tries, status: int) -> bool:
-        if tries.rule.on_status(status) and self._may_retry(tries):
+    def _tries_again(self, tries: Tries, response: Response) -> bool:
+        status = response.status
+        if tries.rule.on_response(response) and self._may_retry(tries):
             self.cluster.stats.retried(status).value += 1
             self._retry(tries)
             return True

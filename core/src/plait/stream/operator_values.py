@@ -16,6 +16,7 @@ from plait.api.errors import ConfigError
 from plait.api.headers import Headers, decode
 from plait.api.message import Request
 from plait.api.stream import Stream
+from plait.stream import grpc
 from plait.stream.clock_format import compile_time_format
 
 StreamValue = Callable[[Stream], object]
@@ -232,13 +233,7 @@ def headers_size(headers: Headers | None) -> int:
 
 
 def grpc_number(stream: Stream) -> int | None:
-    response = stream.response
-    if response is None:
-        return None
-    found = response.trailers.find(b"grpc-status") if response.trailers is not None else None
-    if found is None:
-        found = response.headers.find(b"grpc-status")
-    return int(found) if found is not None and found.isdigit() else None
+    return None if stream.response is None else grpc.status_of(stream.response)
 
 
 def grpc_status(argument: str | None) -> Pair:

@@ -10,7 +10,9 @@ import random
 from typing import TYPE_CHECKING
 
 from plait.api.config import RetryPolicy
+from plait.api.message import Response
 from plait.api.stream import Stream
+from plait.stream import grpc
 from plait.upstream.cluster import Cluster, Host
 
 if TYPE_CHECKING:
@@ -18,6 +20,13 @@ if TYPE_CHECKING:
 
 _GATEWAY = frozenset((502, 503, 504))
 _RETRIABLE_4XX = frozenset((409,))
+_GRPC = {
+    "cancelled": grpc.CANCELLED,
+    "deadline-exceeded": grpc.DEADLINE_EXCEEDED,
+    "internal": grpc.INTERNAL,
+    "resource-exhausted": grpc.RESOURCE_EXHAUSTED,
+    "unavailable": grpc.UNAVAILABLE,
+}
 
 
 class RetryRule:
@@ -42,10 +51,14 @@ class RetryRule:
         if "retriable-status-codes" in words:
             statuses |= set(policy.retriable_status_codes)
         self.statuses = frozenset(statuses)
+        self.grpc = frozenset(code for word, code in _GRPC.items() if word in words)
 
-    def on_status(self, status: int) -> bool:
-        """Whether a response with this status is tried again."""
-        return status in self.statuses or (self.on_5xx and 500 <= status < 600)
+    def on_response(self, response: Response) -> bool:
+        """Whether a response with this head is tried again; a gRPC status that comes in trailers is too late."""
+        status = response.status
+        if status in self.statuses or (self.on_5xx and 500 <= status < 600):
+            return True
+        return bool(self.grpc) and grpc.status_in(response.headers) in self.grpc
 
     def on_failure(self, flag: str, refused: bool) -> bool:
         """Whether a failure before the response (``UF`` connecting, ``UT`` per try, else a reset) is tried again."""

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from plait.api.connection import Connection
-from plait.api.errors import ProtocolError, RemoteProtocolError
+from plait.api.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from plait.api.headers import Headers
 from plait.api.message import DATA, FAULT, REQUEST, RESET, TRAILERS, WINDOW, Fault, Request, Reset
 from plait.api.protocol import PoolMode, ProtocolType, ServerCodec
 from plait.net.wheel import Timed
 from plait.stream.exchange import ServerStream
+from plait.stream.joined import Joined
 from plait.stream.sink import HELD_BYTES
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ class ServerConnection(asyncio.Protocol, Timed):
     """A downstream connection of a ``StreamProxy``."""
 
     transport: asyncio.Transport
+    write: Callable[[bytes], None]
+    """Where every frame goes."""
 
     def __init__(self, proxy: StreamProxy, connection: Connection, protocol: ProtocolType, codec: ServerCodec) -> None:
         self.slot = None
@@ -44,6 +48,7 @@ class ServerConnection(asyncio.Protocol, Timed):
         self.last_active = connection.started
         self.write_paused = False  # downstream is slower than what we write
         self._stats = proxy.stats
+        self._joined: Joined | None = None
         self._feeding = False
         self._paused = False
         self._full: set[ServerStream] = set()  # those that take no more for now
@@ -56,6 +61,11 @@ class ServerConnection(asyncio.Protocol, Timed):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
+        if self.protocol.pool_mode is PoolMode.MULTIPLEXED:
+            self._joined = Joined(self.transport)
+            self.write = self._joined.write
+        else:
+            self.write = self.transport.write
         self.proxy.opened(self)
 
     def data_received(self, data: bytes) -> None:
@@ -114,10 +124,15 @@ class ServerConnection(asyncio.Protocol, Timed):
         """Answer a request whose id another one has; that one goes on."""
         error = RemoteProtocolError(f"request id {request.id} is in use", counter="duplicate_request_id")
         self.proxy.protocol_error(error)
+        if request.oneway:
+            return
         response = self.protocol.local_response(request, error.status, str(error).encode(), error.counter)
-        frame = self.codec.encode_response(request, response)
+        try:
+            frame = self.codec.encode_response(request, response)
+        except LocalProtocolError:
+            return  # too much waits for the peer already
         if frame:
-            self.transport.write(frame)
+            self.write(frame)
 
     def _other(self, event: Any, kind: int) -> None:
         if kind == TRAILERS:
@@ -141,6 +156,8 @@ class ServerConnection(asyncio.Protocol, Timed):
         """Answer what broke the protocol with the protocol's own error, count it, and close where framing is lost."""
         self.proxy.protocol_error(error)
         self.connection.details = error.counter
+        if error.survives and not error.status:
+            return  # a frame that is no part of any request, whatever stream has its id
         stream = self.streams.get(id)
         shared = self.protocol.pool_mode is PoolMode.MULTIPLEXED
         if stream is None and not error.survives and self.streams and not shared:
@@ -192,7 +209,7 @@ class ServerConnection(asyncio.Protocol, Timed):
                 codec.closing = True
                 self._broken = True
             elif frame:
-                self.transport.write(frame)
+                self.write(frame)
         if self._full:
             self._full.discard(stream)
         if self._paused:
@@ -280,7 +297,8 @@ class ServerConnection(asyncio.Protocol, Timed):
         self.write_paused = False
         self.codec.congested = False
         for stream in tuple(self.streams.values()):
-            if stream.sink is not None and not stream.response_held:
+            held = stream.response_held and not (stream.waiting is not None and stream.waiting.gathers())
+            if stream.sink is not None and not held:
                 if self.flow_controlled and self.codec.unsent(stream.request.id) > HELD_BYTES:
                     continue
                 stream.sink.resume()
@@ -292,7 +310,7 @@ class ServerConnection(asyncio.Protocol, Timed):
         self.draining = True
         frame = self.codec.drain()
         if frame:
-            self.transport.write(frame)
+            self.write(frame)
         if not self.codec.closing:  # the peer may have sent something before it heard
             self.proxy.context.call_later(DELAYED_CLOSE_S, self._drained)
         elif not self.streams and not self._feeding:
@@ -304,10 +322,18 @@ class ServerConnection(asyncio.Protocol, Timed):
         if not self.streams:
             self._close()
 
+    def write_output(self) -> None:
+        """Write what an encoder left there instead of returning it: a head, and a long body that was not copied."""
+        if self._joined is not None:
+            self._flush()
+            return
+        output, self.codec.output = self.codec.output, []  # the transport may hold on to the list
+        self.transport.writelines(output)
+
     def _flush(self) -> None:
         output = self.codec.output
         if output:
-            self.transport.write(b"".join(output))
+            self.write(b"".join(output))
             output.clear()
 
     def abort(self) -> None:
@@ -320,6 +346,8 @@ class ServerConnection(asyncio.Protocol, Timed):
         """Close when what is written has gone out; where the peer still sends, let it read our answer first."""
         if self._lost or self._lingering or self.transport.is_closing():
             return
+        if self._joined is not None:
+            self._joined.flush()
         if not self._broken:
             self.transport.close()
             left = self.transport.get_write_buffer_size()

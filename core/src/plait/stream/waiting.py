@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, cast
 
 from plait.api.headers import Headers
+from plait.api.message import Response
 
 if TYPE_CHECKING:
     from plait.stream.exchange import ServerStream
@@ -69,7 +70,17 @@ def discard(*unwanted: Any) -> None:
 class Waiting:
     """The queues and tasks of one stream; it has them from when a filter first waits until it ends."""
 
-    __slots__ = ("_body", "_body_limit", "_request", "_request_bytes", "_response", "_tasks", "stream")
+    __slots__ = (
+        "_body",
+        "_body_limit",
+        "_request",
+        "_request_bytes",
+        "_response",
+        "_tasks",
+        "_whole",
+        "_whole_limit",
+        "stream",
+    )
 
     def __init__(self, stream: ServerStream) -> None:
         self.stream = stream
@@ -78,6 +89,8 @@ class Waiting:
         self._response: deque[tuple[Piece, bool]] = deque()
         self._body: asyncio.Future[bytes] | None = None  # of a filter in ``request_body``
         self._body_limit = 0
+        self._whole: asyncio.Future[bytes] | None = None  # of a filter in ``response_body``
+        self._whole_limit = 0
         self._tasks: list[asyncio.Task[Any]] = []
 
     # the request's side
@@ -156,10 +169,46 @@ class Waiting:
     # the response's side
 
     def hold_response(self, piece: Piece, end: bool) -> None:
-        """Keep a piece until the filter goes on; upstream is to send no more."""
+        """Keep a piece until the filter goes on; upstream is to send no more, unless the filter wants all of it."""
         self._response.append((piece, end))
-        if self.stream.sink is not None:
+        if self._whole is not None:
+            self._gather()
+        elif self.stream.sink is not None:
             self.stream.sink.pause()
+
+    def gathers(self) -> bool:
+        """Whether a filter waits for the whole response: however slow its reader is, upstream may send."""
+        return self._whole is not None
+
+    async def response_body(self, limit_bytes: int) -> bytes:
+        """All of a response that has not come with its head; what is held of it goes into the response."""
+        self._whole_limit = limit_bytes
+        whole: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._whole = whole
+        self._gather()
+        if self.stream.sink is not None:
+            self.stream.sink.resume()
+        return await whole
+
+    def _gather(self) -> None:
+        """Complete ``response_body`` when all of it is there, or give it up when it grows too long."""
+        whole, stream, queue = self._whole, self.stream, self._response
+        if whole is None:
+            return
+        response = cast("Response", stream.response)
+        pieces = [piece for piece, _ in queue if isinstance(piece, bytes)]
+        if len(response.body) + sum(map(len, pieces)) > self._whole_limit:
+            self._whole = None
+            whole.cancel()
+            stream.reply(500, "Internal Server Error", details="response_payload_too_large")
+        elif queue and queue[-1][1]:
+            last = queue[-1][0]
+            response.body += b"".join(pieces)
+            response.trailers = last if isinstance(last, Headers) else None
+            response.end = True
+            queue.clear()
+            self._whole = None
+            whole.set_result(response.body)
 
     def play_response(self) -> None:
         """Write what was held, and let upstream send again."""

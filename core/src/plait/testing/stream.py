@@ -54,6 +54,7 @@ class FakeStream(Stream):
         self.forwarded = False
         self.forwarded_body = b""
         self.returned_body = b""
+        self.returned_pieces: list[bytes] = []
         self._route = route
         self._route_settings = dict(route_settings or {})
         self._resumed: asyncio.Event | None = None
@@ -112,6 +113,16 @@ class FakeStream(Stream):
             self.reply(413, details="request_payload_too_large")
             raise asyncio.CancelledError
         self.pieces = [whole] if whole else []
+        return whole
+
+    async def response_body(self, limit_bytes: int = 1 << 20) -> bytes:
+        assert self.response is not None
+        whole = b"".join((self.response.body, *self.returned_pieces))
+        if len(whole) > limit_bytes:
+            self.response = None
+            self.reply(500, details="response_payload_too_large")
+            raise asyncio.CancelledError
+        self.response.body, self.response.end, self.returned_pieces = whole, True, []
         return whole
 
     def _noted(self, details: str, flag: str) -> None:
@@ -190,11 +201,12 @@ async def _exchange(
             stream.response = response or Response(200, Headers([]))
             stream.response.end = not pieces and not stream.response.body
         if stream.response is not None and stream.reset_reason is None:
+            stream.returned_pieces = list(pieces)
             await stream.settled(filter.on_response(stream), "on_response", context)
-            body = [piece for piece in (stream.response.body, *pieces) if piece]
+            body = [piece for piece in (stream.response.body, *stream.returned_pieces) if piece]
             stream.returned_body = await _body(filter.on_response_data, stream, body, "on_response_data")
             if stream.response.trailers is not None:
-                filter.on_response_trailers(stream)
+                stream.returned_body += filter.on_response_trailers(stream) or b""
     finally:
         filter.on_end(stream)
 

@@ -95,6 +95,9 @@ class Call(Stream):
     async def request_body(self, limit_bytes: int = 1 << 20) -> bytes:
         return b""
 
+    async def response_body(self, limit_bytes: int = 1 << 20) -> bytes:
+        return b""
+
 
 Sent = list[tuple[str, ForwardOptions]]
 

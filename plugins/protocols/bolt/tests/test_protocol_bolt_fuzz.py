@@ -72,6 +72,7 @@ def test_a_forwarded_response_says_what_came(call: bytes, data: bytes) -> None:
     (request,), (response,) = server.feed(call), BoltClient().feed(data)
     assert isinstance(request, Request)
     assert isinstance(response, Response)
+    request.oneway = False
     (back,) = BoltClient().feed(server.encode_response(request, response))
     assert isinstance(back, Response)
     assert (back.id, back.body, back.code) == (request.id, response.body, response.code)

@@ -432,3 +432,10 @@ def test_the_checksum_is_that_of_java() -> None:
     for name in ("javabolt_v2ver2crc", "node_v2ver2crc", "node_v2ver2crc_heartbeat"):
         for frame in frames(name):
             assert crc32(frame[:-4]).to_bytes(4, "big") == frame[-4:]
+
+
+def test_oneway_requests_are_not_answered() -> None:
+    codec = BoltServer()
+    (request,) = codec.feed(whole(head_of(V1, 2, 1, 0, 1, 100), V1, 7, b""))
+    assert isinstance(request, Request)
+    assert codec.encode_response(request, local_response(request, 404, b"", "route_not_found")) == b""

@@ -360,3 +360,11 @@ def test_filter_that_changes_the_length_of_a_large_response_is_refused() -> None
 def test_oneway_request_is_never_answered() -> None:
     oneway = request(FRAMES["java33_oneway_request"])
     assert DubboServer().encode_response(oneway, local_response(oneway, 404, b"no", "")) == b""
+
+
+def test_a_wrong_beginning_is_noticed_before_a_head_is_there() -> None:
+    for codec in (DubboServer(), DubboClient()):
+        assert codec.feed(b"\xda") == []
+        (fault,) = codec.feed(b"H")
+        assert isinstance(fault, Fault)
+        assert fault.error.counter == "dubbo.bad_frame"

@@ -261,8 +261,9 @@ def test_all_text_of_a_message_is_counted(data: str) -> None:
 def test_keys_that_are_numbers_are_counted() -> None:
     limits = Limits(number_keys=2)
     Decoder(dumps({1: 0, 2.5: 0, "3": 0, "4": 0}), limits=limits).read()
-    with pytest.raises(HessianError, match="keys"):
-        Decoder(dumps({1: 0, 2.5: 0, Long(3): 0}), limits=limits).read()
+    for message in ({1: 0, 2.5: 0, Long(3): 0}, [{1: 0}, {1: 0}, {1: 0}]):
+        with pytest.raises(HessianError, match="keys"):
+            Decoder(dumps(message), limits=limits).read()
 
 
 def test_a_class_without_fields_can_be_there_as_often_as_objects_may() -> None:

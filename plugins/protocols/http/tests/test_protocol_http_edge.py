@@ -73,6 +73,9 @@ class Call(Stream):
     async def request_body(self, limit_bytes: int = 1 << 20) -> bytes:
         return b""
 
+    async def response_body(self, limit_bytes: int = 1 << 20) -> bytes:
+        return b""
+
 
 def edge(**settings: Any) -> HttpEdge:
     return HttpEdge(EdgeSettings(**settings))

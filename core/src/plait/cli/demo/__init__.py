@@ -20,8 +20,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--requests",
         metavar="N",
         type=_requests,
-        default=3000,
-        help=f"about how many requests to send, at least {FEWEST_REQUESTS}",
+        default=1600,
+        help=f"about how many HTTP requests to send, at least {FEWEST_REQUESTS}",
     )
     parser.add_argument("--keep", action="store_true", help="leave everything running until Ctrl-C")
     parser.add_argument("--json", action="store_true", help="the result as JSON; progress goes to standard error")

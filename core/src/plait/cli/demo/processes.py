@@ -31,16 +31,29 @@ class Children:
     async def start(self, name: str, argv: Sequence[str]) -> None:
         """Start it in the demo's folder, its output in ``NAME.log``."""
         with self._log_file(name) as log:
-            child = await asyncio.create_subprocess_exec(
-                *argv,
-                cwd=self._folder,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+            await self._start(name, argv, log, log)
+
+    async def start_to_read(self, name: str, argv: Sequence[str]) -> asyncio.StreamReader:
+        """Start it; its output is to be read, its errors are in ``NAME.log``."""
+        with self._log_file(name) as log:
+            child = await self._start(name, argv, asyncio.subprocess.PIPE, log)
+        assert child.stdout is not None
+        return child.stdout
+
+    async def _start(
+        self, name: str, argv: Sequence[str], output: BinaryIO | int, errors: BinaryIO
+    ) -> asyncio.subprocess.Process:
+        child = await asyncio.create_subprocess_exec(
+            *argv,
+            cwd=self._folder,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=errors,
+            start_new_session=True,
+        )
         self._running[name] = child
         self.pids[name] = child.pid
+        return child
 
     def signal(self, name: str, number: signal.Signals) -> None:
         """Send a signal to one that runs."""
@@ -49,9 +62,16 @@ class Children:
     async def kill(self, name: str) -> int:
         """SIGKILL one and wait for its end; the process id it had."""
         child = self._running.pop(name)
-        child.kill()
+        if child.returncode is None:
+            child.kill()
         await child.wait()
         return child.pid
+
+    async def until_done(self, name: str) -> None:
+        """Until one that is to end has ended. Raises PlaitError unless its exit code is 0."""
+        if await self._running[name].wait():
+            self._check(name)
+        del self._running[name]
 
     async def until_listening(self, name: str, port: int) -> None:
         """Until a connection to it opens."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
 from plait.cli.demo.files import HOST, DemoFiles
 from plait.cli.demo.load import Tally
+from plait.cli.demo.rpc import REFUSED_APP
 from plait.cli.demo.scenario import CLIENT, Result, shares
 
 _HEADINGS = ("phase", "requests", "failures", "p50 ms", "p99 ms", "who answered")
+_WIDEST = 64
 
 
 def as_object(result: Result) -> dict[str, Any]:
@@ -22,6 +26,13 @@ def as_object(result: Result) -> dict[str, Any]:
         "total": _object(result.total),
         "phases": [_object(phase) for phase in result.phases],
         "tcp": _object(result.tcp),
+        "rpc": {protocol: _object(caller.tally) for protocol, caller in result.rpc.callers.items()},
+        "rpc_refusals": {
+            "refused": result.rpc.refused.errors.total(),
+            "counted_by_sidecars": result.rpc.counted,
+            "answers": list(result.rpc.refused.errors),
+        },
+        "rpc_outage": {"errors": result.rpc.outage.total(), "answers": list(result.rpc.outage)},
         "refusals": {
             "asked": refusals.asked,
             "refused": refusals.refused,
@@ -37,13 +48,15 @@ def as_object(result: Result) -> dict[str, Any]:
 
 def table(result: Result) -> str:
     """The table and the lines below it."""
-    rows = [_HEADINGS, *(_row(phase) for phase in result.phases), _row(result.total), _row(result.tcp)]
+    others = [_row(tally) for tally in (result.tcp, *(caller.tally for caller in result.rpc.callers.values()))]
+    rows = [_HEADINGS, *(_row(phase) for phase in result.phases), _row(result.total), *others]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
     lines = [_line(row, widths) for row in rows]
     rule = "-" * max(len(line) for line in lines)
     lines[1:1] = [rule]
-    lines[-2:-2] = [rule]
-    refusals = result.refusals
+    after_phases = -1 - len(others)
+    lines[after_phases:after_phases] = [rule]
+    refusals, rpc = result.refusals, result.rpc
     return "\n".join(
         (
             *lines,
@@ -54,6 +67,10 @@ def table(result: Result) -> str:
             f"{refusals.let_pass} of a caller they allow got through",
             f"connections: {result.connections} used, {result.connections_opened} opened in all: "
             + ("none was lost" if result.connections == result.connections_opened else "some were lost"),
+            f"SOFARPC: {rpc.refused.errors.total()} calls of {REFUSED_APP} were refused over one connection, and the "
+            f"sidecar counted {rpc.counted}",
+            f"Dubbo: {rpc.outage.total()} calls got an error while their service was gone, over the connection that "
+            "served all others",
             f"it took {result.elapsed_s:.1f} s",
         )
     )
@@ -62,13 +79,17 @@ def table(result: Result) -> str:
 def next_steps(result: Result, files: DemoFiles, *, running: bool) -> str:
     """Commands to try: on the ports in use, or on those of the files when nothing runs any more."""
     as_written = {new: port for port, new in files.ports.items()}
-    ports = (result.ports[name] for name in ("http", "tcp", f"{CLIENT} admin"))
-    http, tcp, admin = (port if running else as_written.get(port, port) for port in ports)
+    ports = (result.ports[name] for name in ("http", "tcp", f"{CLIENT} admin", "sofarpc", "dubbo"))
+    http, tcp, admin, sofarpc, dubbo = (port if running else as_written.get(port, port) for port in ports)
+    caller = f"{_python()} {files.folder if running else 'examples/demo'}/rpc/caller.py"
     steps = [
         (f"curl -i {HOST}:{http}/", "a request, and who answered it"),
         (f"curl -i -H 'x-user: mallory' {HOST}:{http}/", "the same for a caller whom a policy refuses"),
         (f"curl -i -H 'x-user: alice' {HOST}:{http}/admin", "a page for one caller alone"),
         (f"curl telnet://{HOST}:{tcp}", "TCP: type a line, it comes back"),
+        (f"{caller} sofarpc {sofarpc} sayHello sayGoodbye", "SOFARPC: by method, to two versions"),
+        (f"{caller} sofarpc {sofarpc} --app {REFUSED_APP}", "the same for an application that is refused"),
+        (f"{caller} dubbo {dubbo}", "Dubbo"),
         (f"curl '{HOST}:{admin}/stats?filter=hello-v2&usedonly'", "what the client's sidecar counted"),
         (f"curl {HOST}:{admin}/stats/prometheus", "the same for Prometheus"),
         (f"curl {HOST}:{admin}/clusters", "where it sends to"),
@@ -84,8 +105,14 @@ def next_steps(result: Result, files: DemoFiles, *, running: bool) -> str:
     else:
         steps.insert(0, ("mesh demo --keep", "leaves all of this running; then, elsewhere:"))
         steps.append(("$EDITOR examples/demo/*.yaml", "change what the demo runs"))
-    width = max(len(command) for command, _ in steps)
+    width = min(_WIDEST, max(len(command) for command, _ in steps))
     return "\n".join(["try next:", *(f"  {command.ljust(width)}  # {why}" for command, why in steps)])
+
+
+def _python() -> str:
+    """Python as it is typed here."""
+    python, here = Path(sys.executable), Path.cwd()
+    return str(python.relative_to(here) if python.is_relative_to(here) else python)
 
 
 def _object(tally: Tally) -> dict[str, Any]:

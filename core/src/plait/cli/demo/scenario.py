@@ -1,4 +1,5 @@
-"""What happens in the demo, in order: start, traffic, a weight changes, an instance dies and returns, a policy refuses.
+"""What happens in the demo, in order: start, traffic, a weight changes, an instance dies and returns, a policy
+refuses, and the same once more for calls by RPC.
 
 Traffic goes on through all of it. Everything is told as it happens through ``say``; the ``Result`` holds what was
 counted, and ``problems`` what should not have been.
@@ -17,6 +18,9 @@ from plait.api.errors import PlaitError
 from plait.cli.demo.files import DemoFiles, Sidecar, set_weights, weights
 from plait.cli.demo.load import Answer, HttpClient, Load, Tally, total
 from plait.cli.demo.processes import Children, config_version, counters
+from plait.cli.demo.rpc import CLIENT as RPC_CLIENT
+from plait.cli.demo.rpc import SERVER_SIDECAR as RPC_SIDECAR
+from plait.cli.demo.rpc import RpcTraffic
 
 CLIENT = "client"
 VICTIM = "hello-v2a"
@@ -44,6 +48,7 @@ class Result:
 
     ports: Mapping[str, int]
     pids: Mapping[str, int]
+    rpc: RpcTraffic
     phases: list[Tally] = attrs.field(factory=list)
     tcp: Tally = attrs.field(factory=lambda: Tally("tcp"))
     refusals: Refusals = attrs.field(factory=Refusals)
@@ -76,7 +81,10 @@ class Scenario:
             raise PlaitError(f"{self._client.file.name} has no listener named {error}: the demo talks to it") from None
         ports = {"http": self._http, "tcp": self._tcp}
         ports |= {f"{name} admin": sidecar.admin for name, sidecar in files.sidecars.items()}
-        self.result = Result(ports, children.pids)
+        rpc_client = _of(files, RPC_CLIENT)
+        ports |= rpc_client.listeners
+        self._rpc = RpcTraffic(files, rpc_client, children, say)
+        self.result = Result(ports, children.pids, self._rpc)
 
     async def play(self) -> Result:
         """All of it. Raises PlaitError when a process does not come up or ends; failed requests are in the result."""
@@ -84,11 +92,14 @@ class Scenario:
         await self._start()
         load = Load(self._http, self._tcp)
         async with asyncio.TaskGroup() as group:
-            load.start(group)
             try:
+                self._say(f"HTTP to 127.0.0.1:{self._http}, TCP to 127.0.0.1:{self._tcp}, as the files say")
+                load.start(group)
+                await self._rpc.start(group)
                 await self._traffic(load)
             finally:
                 await load.stop()
+                await self._rpc.stop()
         await self._count(load)
         self.result.elapsed_s = time.monotonic() - started
         return self.result
@@ -120,10 +131,11 @@ class Scenario:
         await self._lose(load, self._requests // 4)
         await self._return(load, self._requests - 3 * (self._requests // 4))
         await self._refuse(load, max(10, self._requests // 100))
+        await self._disturb_rpc(load, max(10, self._requests // 100))
 
     async def _steady(self, load: Load, requests: int) -> None:
         now = weights(self._client.file)
-        self._say(f"sending requests to 127.0.0.1:{self._http}, TCP to 127.0.0.1:{self._tcp}, as the files say")
+        self._say(f"sending requests, {_words(now)}")
         await self._phase(load, f"weights {_words(now)}", requests)
 
     async def _shift(self, load: Load, requests: int) -> None:
@@ -174,6 +186,14 @@ class Scenario:
         await load.until(1, self._children.check)
         self._told(load)
 
+    async def _disturb_rpc(self, load: Load, calls: int) -> None:
+        self._begin(load, "while RPC calls fail")
+        self.result.problems += await self._rpc.refuse(calls)
+        await self._rpc.lose()
+        await self._rpc.finish()
+        await load.until(1, self._children.check)
+        self._told(load)
+
     def _judge(self, who: str, answer: Answer, expected: int) -> None:
         refusals = self.result.refusals
         reason = f"{who}: {answer.status} {answer.body.decode(errors='replace').strip()}"
@@ -193,11 +213,15 @@ class Scenario:
         for name, value in (await counters(self._client.admin, "upstream_rq_retry")).items():
             result.retries += value if name.endswith(".upstream_rq_retry") else 0
             result.retries_succeeded += value if name.endswith(".upstream_rq_retry_success") else 0
-        for sidecar in self._files.sidecars.values():
+        for name, sidecar in self._files.sidecars.items():
+            if name == RPC_SIDECAR:
+                continue  # what it refuses is counted there
             result.denied += (await counters(sidecar.admin, "mixer.check.denied")).get("mixer.check.denied", 0)
         whole = result.total
         result.problems += [f"a request failed: {reason}" for reason in whole.reasons[:_REASONS]]
         result.problems += [f"a TCP round trip failed: {reason}" for reason in result.tcp.reasons[:_REASONS]]
+        for protocol, caller in result.rpc.callers.items():
+            result.problems += [f"a call of {protocol} failed: {reason}" for reason in caller.tally.reasons[:_REASONS]]
         if result.denied < result.refusals.refused:
             result.problems.append(f"sidecars counted {result.denied} refusals, callers {result.refusals.refused}")
 

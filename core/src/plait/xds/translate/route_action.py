@@ -34,6 +34,7 @@ _FORWARD = frozenset(
         "cluster", "cluster_header", "weighted_clusters", "cluster_not_found_response_code", "prefix_rewrite",
         "regex_rewrite", "host_rewrite_literal", "auto_host_rewrite", "host_rewrite_header", "append_x_forwarded_host",
         "timeout", "idle_timeout", "retry_policy", "request_mirror_policies", "hash_policy", "upgrade_configs",
+        "max_stream_duration", "max_grpc_timeout", "grpc_timeout_offset",
     )
 )  # fmt: skip
 _SHARE = frozenset(
@@ -70,12 +71,18 @@ def forward(message: Any, where: Where, translator: Translator, check_clusters: 
     if message.prefix_rewrite and message.HasField("regex_rewrite"):
         raise (where / "regex_rewrite").error("'regex_rewrite' excludes 'prefix_rewrite'", expected="one of the two")
     host = message.WhichOneof("host_rewrite_specifier")
+    duration, duration_at = message.max_stream_duration, where / "max_stream_duration"
+    translator.only(duration, duration_at, handled={"grpc_timeout_header_max", "grpc_timeout_header_offset"})
     return ForwardAction(
         cluster=message.cluster,
         cluster_header=message.cluster_header,
         weighted=weighted,
         timeout_s=duration_s(message, "timeout", where, 15.0),
-        idle_timeout_s=duration_s(message, "idle_timeout", where) if message.HasField("idle_timeout") else None,
+        idle_timeout_s=_optional_s(message, "idle_timeout", where),
+        grpc_timeout_header_max_s=_optional_s(duration, "grpc_timeout_header_max", duration_at),
+        grpc_timeout_header_offset_s=duration_s(duration, "grpc_timeout_header_offset", duration_at),
+        max_grpc_timeout_s=_optional_s(message, "max_grpc_timeout", where),
+        grpc_timeout_offset_s=duration_s(message, "grpc_timeout_offset", where),
         retry=retry_policy(message, where, translator),
         prefix_rewrite=message.prefix_rewrite,
         regex_rewrite=_regex_rewrite(message, where),
@@ -91,6 +98,10 @@ def forward(message: Any, where: Where, translator: Translator, check_clusters: 
         ),
         hash_policies=_hashes(message.hash_policy, where / "hash_policy", translator),
     )
+
+
+def _optional_s(message: Any, field: str, where: Where) -> float | None:
+    return duration_s(message, field, where) if message.HasField(field) else None
 
 
 def weighted_clusters(

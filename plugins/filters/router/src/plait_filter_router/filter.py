@@ -23,7 +23,8 @@ from plait.api import (
     Verdict,
     VirtualHost,
 )
-from plait.stream import ForwardOptions, forward
+from plait.stream import ForwardOptions, forward, grpc
+from plait_filter_router.deadlines import limited
 from plait_filter_router.headerops import Operation
 from plait_filter_router.overrides import HEADERS, overridden
 from plait_filter_router.plan import EXPECTED_TIMEOUT, Plan, PlannedRoute
@@ -119,7 +120,9 @@ class Router(RouterFilter):
             stream.upstream_cluster = name
             return stream.reply(plan.cluster_not_found_status, details="cluster_not_found", flag="NC")
         options = plan.options
-        if self._http:
+        if plan.limits_grpc and self._http:
+            options = self._limit(request, plan)
+        elif self._http:
             expected = plan.expected_timeout
             known = headers.block.grown.get(expected)  # only blocks that override nothing grow here
             if known is not None and HEADERS.isdisjoint(headers.added) and EXPECTED_TIMEOUT not in headers.added:
@@ -164,6 +167,20 @@ class Router(RouterFilter):
         for operation in operations:
             operation(response.headers, stream)
         return CONTINUE
+
+    def _limit(self, request: Request, plan: Plan) -> ForwardOptions:
+        """The options of a request whose caller may say how long it waits."""
+        assert plan.action is not None
+        headers = request.headers
+        wanted = limited(plan.action, request)
+        action, retry = overridden(wanted, plan.retry, headers)
+        limit_s = plan.limit_s(action, retry)
+        if limit_s:
+            if not self._quiet:
+                headers.put(EXPECTED_TIMEOUT, b"%d" % round(limit_s * 1000))
+            if action.max_grpc_timeout_s is not None and grpc.is_grpc(headers):
+                headers.put(grpc.TIMEOUT, grpc.encode_timeout(limit_s))
+        return plan.options if action is plan.action and retry is plan.retry else make_options(action, retry, plan.host)
 
     def _answer(self, stream: Stream, plan: Plan) -> Verdict:
         direct = plan.direct

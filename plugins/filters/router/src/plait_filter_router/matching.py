@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable
 
 from plait.api import ConfigError, QueryMatcher, Request, RouteMatch
-from plait.stream import compile_regex, compile_request_headers, compile_string
+from plait.stream import compile_regex, compile_request_headers, compile_string, grpc
 from plait_filter_router.text import encode
 
 Test = Callable[[Request], bool]
@@ -132,5 +132,4 @@ def _query_test(matchers: tuple[QueryMatcher, ...]) -> Test:
 
 
 def _is_grpc(request: Request) -> bool:
-    value = request.headers.find(b"content-type")
-    return value is not None and (value == b"application/grpc" or value.startswith(b"application/grpc+"))
+    return grpc.is_grpc(request.headers)

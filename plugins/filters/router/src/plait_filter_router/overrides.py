@@ -1,7 +1,8 @@
 """What a caller may change of a route's timeouts and retries with ``x-envoy-…`` headers.
 
 Known are ``x-envoy-upstream-rq-timeout-ms``, ``-upstream-rq-per-try-timeout-ms``, ``-max-retries``, ``-retry-on``,
-``-retriable-status-codes``; the HTTP edge takes them away from callers that are not internal. They are not passed on.
+``-retry-grpc-on``, ``-retriable-status-codes``; the HTTP edge takes them away from callers that are not internal. They
+are not passed on.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ TIMEOUT = b"x-envoy-upstream-rq-timeout-ms"
 PER_TRY_TIMEOUT = b"x-envoy-upstream-rq-per-try-timeout-ms"
 MAX_RETRIES = b"x-envoy-max-retries"
 RETRY_ON = b"x-envoy-retry-on"
+RETRY_GRPC_ON = b"x-envoy-retry-grpc-on"
 STATUS_CODES = b"x-envoy-retriable-status-codes"
 
-HEADERS = frozenset((TIMEOUT, PER_TRY_TIMEOUT, MAX_RETRIES, RETRY_ON, STATUS_CODES))
+HEADERS = frozenset((TIMEOUT, PER_TRY_TIMEOUT, MAX_RETRIES, RETRY_ON, RETRY_GRPC_ON, STATUS_CODES))
 
 
 def overridden(
@@ -27,7 +29,7 @@ def overridden(
     timeout = _number(headers, TIMEOUT)
     per_try = _number(headers, PER_TRY_TIMEOUT)
     most = _number(headers, MAX_RETRIES)
-    words = _words(headers, RETRY_ON)
+    words = (*_words(headers, RETRY_ON), *_words(headers, RETRY_GRPC_ON))
     codes = tuple(int(word) for word in _words(headers, STATUS_CODES) if word.isdigit() and len(word) == 3)
     for name in HEADERS:
         headers.delete(name)

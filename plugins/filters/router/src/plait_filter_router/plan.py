@@ -52,7 +52,8 @@ class Share:
 class Plan:
     """Compiled from a route, its virtual host and its table.
 
-    ``plain`` says that a request goes on as it came: one cluster, nothing to add, remove or rewrite.
+    ``plain`` says that a request goes on as it came: one cluster, nothing to add, remove or rewrite. ``limits_grpc``
+    says that callers of gRPC have a say in the timeout.
     """
 
     options: ForwardOptions
@@ -76,6 +77,7 @@ class Plan:
         self.expected_timeout: Extra | None = None
         self.retry: RetryPolicy | None = None
         self.plain = True
+        self.limits_grpc = False
 
     def share(self) -> Share:
         """One of the weighted clusters, by chance and weight."""
@@ -84,10 +86,15 @@ class Plan:
 
     def expected(self, action: ForwardAction, retry: RetryPolicy | None) -> Extra | None:
         """The field that says how many milliseconds an answer may take at most; None for no limit."""
+        timeout_s = self.limit_s(action, retry)
+        return Extra({EXPECTED_TIMEOUT: b"%d" % round(timeout_s * 1000)}) if timeout_s else None
+
+    def limit_s(self, action: ForwardAction, retry: RetryPolicy | None) -> float:
+        """How long the upstream may take for one answer; 0 for no limit."""
         timeout_s = action.timeout_s
         if retry is not None and retry.per_try_timeout_s:
             timeout_s = min(timeout_s or retry.per_try_timeout_s, retry.per_try_timeout_s)
-        return Extra({EXPECTED_TIMEOUT: b"%d" % round(timeout_s * 1000)}) if timeout_s else None
+        return timeout_s
 
 
 @attrs.frozen(eq=False)
@@ -138,6 +145,7 @@ def _plan_forward(plan: Plan, match: RouteMatch, action: ForwardAction, levels: 
         plan.totals = tuple(itertools.accumulate(cluster.weight for cluster in action.weighted if cluster.weight))
     plan.rewrite_path = compile_path_rewrite(match, action.prefix_rewrite, action.regex_rewrite)
     plan.rewrite_host = compile_host_rewrite(action)
+    plan.limits_grpc = action.grpc_timeout_header_max_s is not None or action.max_grpc_timeout_s is not None
     plan.plain = bool(
         action.cluster and not plan.request_operations and plan.rewrite_path is None and plan.rewrite_host is None
     )

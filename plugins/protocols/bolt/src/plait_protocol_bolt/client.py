@@ -125,7 +125,9 @@ class BoltClient(ClientCodec):
         return b""
 
     def encode_ping(self) -> bytes:
-        """A heartbeat under an id of its own, in the version of the cluster or of what came last."""
+        """A heartbeat under an id of its own, in the version of the cluster or of what came last; not in a frame."""
+        if self._writer.busy:
+            return b""
         layout = self._layout or self._reader.layout
         head = head_of(layout, REQUEST_TYPE, HEARTBEAT, self.next_id(), HESSIAN, NO_TIMEOUT)
-        return self._writer.whole(checked(head, b"") if layout == V2_CRC else head)
+        return checked(head, b"") if layout == V2_CRC else head

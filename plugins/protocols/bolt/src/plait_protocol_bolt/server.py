@@ -56,7 +56,12 @@ class BoltServer(ServerCodec):
         return self._reader.eof()
 
     def encode_response(self, request: Request, response: Response) -> bytes:
-        """A response under the caller's id and in the caller's version. Raises LocalProtocolError."""
+        """A response under the caller's id and in the caller's version; none to one-way requests.
+
+        Raises LocalProtocolError.
+        """
+        if request.oneway:
+            return b""
         asked = request.native
         if isinstance(asked, BoltFrame):
             asked.answered = True

@@ -115,9 +115,11 @@ class DubboClient(ClientCodec):
             self._widened = True
 
     def encode_ping(self) -> bytes:
-        """A heartbeat."""
+        """A heartbeat; nothing while a frame is written in pieces."""
+        if self._writer.streaming is not None:
+            return b""
         self._id += 1
-        return self._writer.whole(_pack(MAGIC, REQUEST | TWO_WAY | EVENT | HESSIAN2, 0, self._id, 1) + b"N", small=True)
+        return _pack(MAGIC, REQUEST | TWO_WAY | EVENT | HESSIAN2, 0, self._id, 1) + b"N"
 
     def unsent(self, id: int) -> int:
         """Bytes of a large request that wait behind another one."""

@@ -34,7 +34,7 @@ class Reader:
         """Bytes behind those that are kept: all of them once they are enough."""
         self._gathered += data
         if len(self._gathered) < self._missing:
-            return None
+            return self._look() if self._missing == HEAD_BYTES else None
         if self._missing == HEAD_BYTES:  # the length was not known
             error = self._look()
             if error is not None:

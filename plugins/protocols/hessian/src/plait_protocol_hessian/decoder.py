@@ -32,7 +32,7 @@ class Decoder(Source):
     A ``memoryview`` is copied, once. What it inherits is for this package alone.
     """
 
-    __slots__ = ("depth_left", "table")
+    __slots__ = ("depth_left", "number_keys_left", "table")
 
     def __init__(
         self,
@@ -44,6 +44,7 @@ class Decoder(Source):
     ) -> None:
         super().__init__(data, at, dialect, limits)
         self.depth_left = limits.depth
+        self.number_keys_left = limits.number_keys
         self.table = _TABLES[dialect]
 
     @property
@@ -302,7 +303,6 @@ def _map_untyped(d: Decoder, _tag: int) -> object:
 def _entries(d: Decoder, into: dict[object, object]) -> object:
     d.open(into)
     data, table, end = d.data, d.table, d.tags.end
-    numbers_left = d.limits.number_keys
     while (tag := data[d.at]) != end:
         d.at += 1
         key = table[tag](d, tag)
@@ -310,9 +310,9 @@ def _entries(d: Decoder, into: dict[object, object]) -> object:
         d.at += 1
         value = table[tag](d, tag)
         if isinstance(key, (int, float)):
-            numbers_left -= 1
-            if numbers_left < 0:
-                raise HessianError(f"more than {d.limits.number_keys} keys of a map are numbers at {d.at}")
+            d.number_keys_left -= 1
+            if d.number_keys_left < 0:
+                raise HessianError(f"more than {d.limits.number_keys} keys of maps are numbers at {d.at}")
         try:
             taken = key in into
         except TypeError:

@@ -26,8 +26,9 @@ class Limits:
     """Fields of one class definition."""
     text_length: int = 1 << 24
     """UTF-16 units in all strings, type names and field names that are built."""
-    number_keys: int = 4096
-    """Keys of one map that are numbers: unlike those of strings, their hashes can be chosen so that all collide."""
+    number_keys: int = 8192
+    """Keys of maps that are numbers, in the whole message: unlike those of strings, their hashes can be chosen so that
+    each collides with all before it."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for a depth that Python itself could not follow."""

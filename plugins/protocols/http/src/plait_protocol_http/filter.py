@@ -10,6 +10,7 @@ from typing import Any, cast
 from plait import Context, PluginError, ProtocolType, StreamFilter
 from plait.stream import FilterChain, Limits, StreamProxy
 from plait_protocol_http.edge import HttpEdge
+from plait_protocol_http.local import with_grpc
 from plait_protocol_http.settings import HcmSettings
 
 EDGE = "http edge"
@@ -66,7 +67,7 @@ def _protocols(codec: str, context: Context) -> list[ProtocolType]:
             if codec != "auto" or name != "http2":
                 raise
             continue
-        found.append(protocol)
+        found.append(with_grpc(protocol))
     return found
 
 

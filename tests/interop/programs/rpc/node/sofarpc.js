@@ -63,7 +63,7 @@ function client(variant) {
   const options = { protocol, proto, noDelay: true, connectTimeout: 3000 };
   if (process.env.HEARTBEAT_MS) {
     options.maxIdleTime = Number(process.env.HEARTBEAT_MS);
-    dynamic.instance.metric.bucketSizeInMs = options.maxIdleTime; // how often it looks who was idle
+    dynamic.instance.metric.bucketSizeInMs = options.maxIdleTime / 4; // how often it looks who was idle
   }
   return new RpcClient({ logger: quiet, connectionOpts: options, retryFaultInterval: 300 });
 }

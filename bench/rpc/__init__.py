@@ -1,0 +1,1 @@
+"""RPC under load: calls and answers of Bolt and Dubbo in a closed loop, and the scenarios made of them."""

@@ -1,0 +1,47 @@
+"""Frames that are written to one connection in one turn of the loop go out together.
+
+A connection that many streams share is written to for each of them; every write of its own would be a system call, and
+those cost more than everything else that is done for a small frame. What is written goes out when the loop comes round
+again, behind all that was read in this turn, in the order it came.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+_LONG_BYTES = 64 * 1024  # above that, joining would copy more than a vector of buffers costs
+
+
+class Joined:
+    """The writing side of a transport; ``flush`` before closing it."""
+
+    __slots__ = ("_call_soon", "_flush", "_pending", "_size", "_transport")
+
+    def __init__(self, transport: asyncio.WriteTransport) -> None:
+        self._transport = transport
+        self._pending: list[bytes] = []
+        self._size = 0
+        self._call_soon = asyncio.get_running_loop().call_soon
+        self._flush = self.flush  # bound once
+
+    def write(self, frame: bytes) -> None:
+        """Write ``frame`` in this turn of the loop."""
+        pending = self._pending
+        if not pending:
+            self._call_soon(self._flush)
+        pending.append(frame)
+        self._size += len(frame)
+
+    def flush(self) -> None:
+        """Write now what waits."""
+        pending, size = self._pending, self._size
+        if pending and not self._transport.is_closing():
+            if len(pending) == 1:
+                self._transport.write(pending[0])
+            elif size > _LONG_BYTES:
+                self._transport.writelines(pending)
+            else:
+                self._transport.write(b"".join(pending))
+        if pending:
+            self._pending = []
+            self._size = 0

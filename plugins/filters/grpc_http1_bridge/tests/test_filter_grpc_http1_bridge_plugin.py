@@ -1,0 +1,8 @@
+"""The plugin as a whole, by the rules for all plugins."""
+
+from plait.testing import check_plugin
+
+
+def test_plugin_keeps_the_rules() -> None:
+    registered = check_plugin("filters:grpc_http1_bridge")
+    assert [found.name for found in registered] == ["envoy.filters.http.grpc_http1_bridge"]

@@ -1,0 +1,1 @@
+"""Fuzzing of what reads bytes of peers: targets, what they begin with, and how atheris drives them."""

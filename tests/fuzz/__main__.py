@@ -1,0 +1,37 @@
+"""Fuzzes one target with atheris: ``python -m tests.fuzz TARGET [libFuzzer's options]``, see ``tools/fuzz``.
+
+Inputs that reach something new are kept in ``.fuzz/TARGET``, and so is one that fails: its bytes belong into an
+ordinary test then.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def main() -> None:
+    """Fuzz until the options say stop, or something fails."""
+    if len(sys.argv) < 2:
+        sys.exit("which target?")
+    name, options = sys.argv[1], sys.argv[2:]
+    atheris: Any = importlib.import_module("atheris")  # only who fuzzes has it
+
+    with atheris.instrument_imports(
+        include=["plait_protocol_hessian", "plait_protocol_bolt", "plait_protocol_dubbo", "plait_protocol_http1"]
+    ):
+        targets = importlib.import_module("tests.fuzz.targets").TARGETS
+    target = targets[name]
+    kept = Path(".fuzz") / name
+    kept.mkdir(parents=True, exist_ok=True)
+    for number, seed in enumerate(target.seeds):
+        (kept / f"seed-{number}").write_bytes(seed)
+    argv = [sys.argv[0], str(kept), f"-artifact_prefix={kept}-", "-timeout=10", "-rss_limit_mb=1024", *options]
+    atheris.Setup(argv, target.run)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
