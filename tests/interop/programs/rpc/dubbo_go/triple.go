@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -20,15 +21,17 @@ import (
 	"dubbo.apache.org/dubbo-go/v3/server"
 )
 
-const tripleFace = "plait.interop.Triple"
+const tripleFace, wrappedFace = "plait.interop.Triple", "plait.interop.TripleWrapped"
 
 type text = wrapperspb.StringValue
 
-// TripleEcho stands for the service; what its methods do is in tripleInfo.
+// TripleEcho and TripleWrapped stand for the services; what their methods do is in tripleInfo and wrappedInfo. They have
+// a method each because a service without any is refused, and are two because the later service of one type replaces the other.
 type TripleEcho struct{}
+type TripleWrapped struct{}
 
-// Echo is there because a service without any method is refused.
-func (*TripleEcho) Echo(_ context.Context, value *text) (*text, error) { return value, nil }
+func (*TripleEcho) Echo(_ context.Context, value *text) (*text, error)      { return value, nil }
+func (*TripleWrapped) Text(_ context.Context, value string) (string, error) { return value, nil }
 
 func made() any             { return new(text) }
 func inStream(base any) any { return base }
@@ -42,6 +45,12 @@ var tripleInfo = common.ServiceInfo{InterfaceName: tripleFace, ServiceType: (*an
 		MethodFunc: func(_ context.Context, args []any, _ any) (any, error) {
 			return nil, tri.NewError(tri.CodeFailedPrecondition, errors.New("refused: "+args[0].(*text).Value))
 		}},
+	{Name: "nap", Type: constant.CallUnary, ReqInitFunc: made,
+		MethodFunc: func(_ context.Context, args []any, _ any) (any, error) {
+			milliseconds, err := strconv.Atoi(args[0].(*text).Value)
+			time.Sleep(time.Duration(milliseconds) * time.Millisecond)
+			return tri.NewResponse(wrapperspb.String("slept")), err
+		}},
 	{Name: "count", Type: constant.CallServerStream, ReqInitFunc: made, StreamInitFunc: inStream,
 		MethodFunc: func(_ context.Context, args []any, _ any) (any, error) {
 			upTo, err := strconv.Atoi(args[0].(*text).Value)
@@ -49,6 +58,15 @@ var tripleInfo = common.ServiceInfo{InterfaceName: tripleFace, ServiceType: (*an
 				err = args[1].(*tri.ServerStream).Send(wrapperspb.String(strconv.Itoa(number)))
 			}
 			return nil, err
+		}},
+	{Name: "gather", Type: constant.CallClientStream, StreamInitFunc: inStream,
+		MethodFunc: func(_ context.Context, args []any, _ any) (any, error) {
+			stream := args[0].(*tri.ClientStream)
+			var got []string
+			for stream.Receive(new(text)) {
+				got = append(got, stream.Msg().(*text).Value)
+			}
+			return tri.NewResponse(wrapperspb.String(strings.Join(got, "+"))), stream.Err()
 		}},
 	{Name: "talk", Type: constant.CallBidiStream, StreamInitFunc: inStream,
 		MethodFunc: func(_ context.Context, args []any, _ any) (any, error) {
@@ -65,10 +83,24 @@ var tripleInfo = common.ServiceInfo{InterfaceName: tripleFace, ServiceType: (*an
 		}},
 }}
 
+// wrappedInfo are the methods that take objects, which Triple wraps in Hessian: a service has one serialization.
+var wrappedInfo = common.ServiceInfo{InterfaceName: wrappedFace, ServiceType: (*any)(nil), Methods: []common.MethodInfo{
+	{Name: "text", Type: constant.CallUnary, ReqInitFunc: func() any { return []any{new(string)} },
+		MethodFunc: func(_ context.Context, args []any, _ any) (any, error) {
+			return tri.NewResponse(args[0].(string)), nil
+		}},
+	{Name: "older", Type: constant.CallUnary, ReqInitFunc: func() any { return []any{new(*Person), new(int32)} },
+		MethodFunc: func(_ context.Context, args []any, _ any) (any, error) {
+			person := args[0].(*Person)
+			return tri.NewResponse(&Person{person.Name, person.Age + args[1].(int32), person.Tags}), nil
+		}},
+}}
+
 func serveTriple(port int) {
 	s, err := server.NewServer(server.WithServerProtocol(protocol.WithTriple(), protocol.WithIp("127.0.0.1"), protocol.WithPort(port)))
 	must(err)
 	must(s.Register(&TripleEcho{}, &tripleInfo, server.WithNotRegister()))
+	must(s.Register(&TripleWrapped{}, &wrappedInfo, server.WithNotRegister(), server.WithSerialization(constant.Hessian2Serialization)))
 	go func() { must(s.Serve()) }()
 	time.Sleep(300 * time.Millisecond)
 	say("ready")
@@ -81,7 +113,9 @@ func askTriple(ports []string) {
 		plain, err := client.NewClient(client.WithClientProtocolTriple(), url, client.WithClientClusterFailFast())
 		must(err)
 		proto, err := plain.DialWithInfo(tripleFace, &client.ClientInfo{InterfaceName: tripleFace,
-			MethodNames: []string{"echo", "reject", "count", "talk"}})
+			MethodNames: []string{"echo", "reject", "nap", "count", "gather", "talk"}})
+		must(err)
+		wrapped, err := plain.Dial(wrappedFace, client.WithSerialization(constant.Hessian2Serialization), client.WithIDL(constant.NONIDL))
 		must(err)
 		within, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		large := strings.Repeat("x", 300_000)
@@ -90,12 +124,27 @@ func askTriple(ports []string) {
 			err := proto.CallUnary(within, []any{wrapperspb.String(value)}, got, method)
 			return got.Value, err
 		}
-		tell(port, "protobuf", func() (string, error) { return unary("echo", "ä") })
+		tell(port, "hessian", func() (string, error) {
+			var got string
+			err := wrapped.CallUnary(within, []any{"ä €"}, &got, "text")
+			return got, err
+		})
+		tell(port, "hessian large", func() (string, error) {
+			var got string
+			err := wrapped.CallUnary(within, []any{large}, &got, "text")
+			return strconv.FormatBool(got == large), err
+		})
+		tell(port, "hessian object", func() (string, error) {
+			got := new(Person)
+			err := wrapped.CallUnary(within, []any{&Person{"Änn", 30, []string{"a"}}, int32(5)}, got, "older")
+			return fmt.Sprint(got.Name, " ", got.Age, " ", got.Tags), err
+		})
+		tell(port, "protobuf", func() (string, error) { return unary("echo", "ä €") })
 		tell(port, "protobuf large", func() (string, error) {
 			got, err := unary("echo", large)
 			return strconv.FormatBool(got == large), err
 		})
-		tell(port, "protobuf error", func() (string, error) { return unary("reject", "no") })
+		tell(port, "protobuf error", func() (string, error) { return unary("reject", "nö") })
 		tell(port, "server streaming", func() (string, error) {
 			opened, err := proto.CallServerStream(within, wrapperspb.String("3"), "count")
 			if err != nil {
@@ -107,6 +156,23 @@ func askTriple(ports []string) {
 				got = append(got, stream.Msg().(*text).Value)
 			}
 			return strings.Join(got, ","), stream.Err()
+		})
+		tell(port, "client streaming", func() (string, error) {
+			opened, err := proto.CallClientStream(within, "gather")
+			if err != nil {
+				return "", err
+			}
+			stream := opened.(*tri.ClientStreamForClient)
+			for _, word := range []string{"a", "b"} {
+				if err := stream.Send(wrapperspb.String(word)); err != nil {
+					return "", err
+				}
+			}
+			answer := tri.NewResponse(new(text))
+			if err := stream.CloseAndReceive(answer); err != nil {
+				return "", err
+			}
+			return answer.Msg.(*text).Value, nil
 		})
 		tell(port, "bidirectional", func() (string, error) {
 			opened, err := proto.CallBidiStream(within, "talk")
@@ -126,6 +192,13 @@ func askTriple(ports []string) {
 				got = append(got, answer.Value)
 			}
 			return strings.Join(got, ","), stream.CloseRequest()
+		})
+		tell(port, "deadline", func() (string, error) {
+			soon, cancel := context.WithTimeout(within, 400*time.Millisecond)
+			defer cancel()
+			got := new(text)
+			err := proto.CallUnary(soon, []any{wrapperspb.String("3000")}, got, "nap")
+			return got.Value, err
 		})
 		cancel()
 	}

@@ -1,14 +1,15 @@
-// Triple: `server PORT`, or `client PORT...`, which prints a line of JSON for each case and port.
+// Triple: `server PORT NAME`, or `client PORT...`, which prints a line of JSON for each case and port.
 package plait.interop;
 
-import com.google.gson.JsonArray;
 import com.google.gson.JsonObject;
 import com.google.protobuf.StringValue;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
+import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import org.apache.dubbo.common.stream.StreamObserver;
@@ -18,6 +19,7 @@ import org.apache.dubbo.config.ReferenceConfig;
 import org.apache.dubbo.config.RegistryConfig;
 import org.apache.dubbo.config.ServiceConfig;
 import org.apache.dubbo.config.bootstrap.DubboBootstrap;
+import org.apache.dubbo.rpc.TriRpcStatus;
 
 public class TriplePeer {
     private static final String LARGE = "x".repeat(300_000);
@@ -29,57 +31,69 @@ public class TriplePeer {
         if (arguments[0].equals("server")) {
             ProtocolConfig protocol = new ProtocolConfig("tri", Integer.parseInt(arguments[1]));
             protocol.setHost("loopback");
-            bootstrap.protocol(protocol).service(service("", "")).service(service("2.0", "blue")).start();
+            Served served = new Served(arguments[2]);
+            bootstrap.protocol(protocol);
+            bootstrap.service(service(Triple.class, served, "", "")).service(service(Triple.class, served, "2.0", "blue"));
+            bootstrap.service(service(TripleWrapped.class, served, "", ""));
+            bootstrap.service(service(TripleOther.class, served, "", "")).start();
             Lines.say("ready");
             bootstrap.await();
         }
         bootstrap.start();
         for (int number = 1; number < arguments.length; number++) {
             String port = arguments[number];
-            Triple plain = refer(port, "", "");
-            tell(port, "hessian", () -> plain.text("ä"));
-            tell(port, "hessian large", () -> String.valueOf(plain.text(LARGE).equals(LARGE)));
+            Triple plain = refer(Triple.class, port, "", "", 8000);
+            TripleWrapped wrapped = refer(TripleWrapped.class, port, "", "", 8000);
+            tell(port, "hessian", () -> wrapped.text("ä €"));
+            tell(port, "hessian large", () -> String.valueOf(wrapped.text(LARGE).equals(LARGE)));
             tell(port, "hessian object", () -> {
                 Person person = new Person();
-                person.setName("Ann");
+                person.setName("Änn");
                 person.setAge(30);
                 person.setTags(new ArrayList<>(List.of("a")));
-                person = plain.older(person, 5);
-                return person.getName() + " " + person.getAge();
+                person = wrapped.older(person, 5);
+                return person.getName() + " " + person.getAge() + " " + person.getTags();
             });
-            tell(port, "hessian error", () -> plain.fail("no"));
-            tell(port, "protobuf", () -> plain.echo(StringValue.of("ä")).getValue());
+            tell(port, "declared exception", () -> wrapped.refuse("nö"));
+            tell(port, "other exception", () -> wrapped.fail("nö"));
+            tell(port, "protobuf", () -> plain.echo(StringValue.of("ä €")).getValue());
             tell(port, "protobuf large", () -> String.valueOf(plain.echo(StringValue.of(LARGE)).getValue().equals(LARGE)));
+            tell(port, "protobuf error", () -> plain.reject(StringValue.of("nö")).getValue());
             tell(port, "server streaming", () -> gathered(answers -> plain.count(StringValue.of("3"), answers)));
-            tell(port, "bidirectional", () -> gathered(answers -> {
-                StreamObserver<StringValue> asks = plain.talk(answers);
+            tell(port, "client streaming", () -> gathered(answers -> {
+                StreamObserver<StringValue> asks = plain.gather(answers);
                 asks.onNext(StringValue.of("a"));
                 asks.onNext(StringValue.of("b"));
                 asks.onCompleted();
             }));
-            tell(port, "version and group", () -> refer(port, "2.0", "blue").text("b"));
+            tell(port, "bidirectional", () -> talked(plain));
+            tell(port, "deadline", () -> refer(Triple.class, port, "", "", 400).nap(StringValue.of("3000")).getValue());
+            tell(port, "where", plain::where);
+            tell(port, "where by method", plain::elsewhere);
+            tell(port, "where by version", () -> refer(Triple.class, port, "2.0", "blue", 8000).where());
+            tell(port, "where by interface", () -> refer(TripleOther.class, port, "", "", 8000).where());
         }
         System.exit(0);
     }
 
-    private static ServiceConfig<Triple> service(String version, String group) {
-        ServiceConfig<Triple> service = new ServiceConfig<>();
-        service.setInterface(Triple.class);
-        service.setRef(new Served());
+    private static <T> ServiceConfig<T> service(Class<T> face, T served, String version, String group) {
+        ServiceConfig<T> service = new ServiceConfig<>();
+        service.setInterface(face);
+        service.setRef(served);
         if (!version.isEmpty()) service.setVersion(version);
         if (!group.isEmpty()) service.setGroup(group);
         return service;
     }
 
-    private static Triple refer(String port, String version, String group) {
-        ReferenceConfig<Triple> reference = new ReferenceConfig<>();
-        reference.setInterface(Triple.class);
-        reference.setTimeout(8000);
+    private static <T> T refer(Class<T> face, String port, String version, String group, int timeoutMs) {
+        ReferenceConfig<T> reference = new ReferenceConfig<>();
+        reference.setInterface(face);
+        reference.setTimeout(timeoutMs);
         reference.setRetries(0);
         reference.setCheck(false);
         if (!version.isEmpty()) reference.setVersion(version);
         if (!group.isEmpty()) reference.setGroup(group);
-        reference.setUrl("tri://loopback:" + port + "/" + Triple.class.getName());
+        reference.setUrl("tri://loopback:" + port + "/" + face.getName());
         return reference.get();
     }
 
@@ -90,7 +104,7 @@ public class TriplePeer {
         try {
             told.addProperty("value", asks.call());
         } catch (Throwable thrown) {
-            told.addProperty("error", String.valueOf(thrown.getMessage()));
+            told.addProperty("error", thrown.getClass().getName() + " " + thrown.getMessage());
         }
         Lines.say(told.toString());
     }
@@ -103,6 +117,25 @@ public class TriplePeer {
         return String.join(",", got);
     }
 
+    /** Each answer is waited for before the next is asked. */
+    private static String talked(Triple service) throws Exception {
+        BlockingQueue<String> got = new LinkedBlockingQueue<>();
+        CompletableFuture<Void> end = new CompletableFuture<>();
+        StreamObserver<StringValue> asks = service.talk(new Observer(value -> got.add(value.getValue()), thrown -> {
+            end.completeExceptionally(thrown);
+            got.add("nothing");
+        }, () -> end.complete(null)));
+        List<String> all = new ArrayList<>();
+        for (String word : List.of("a", "b")) {
+            asks.onNext(StringValue.of(word));
+            all.add(got.poll(4, TimeUnit.SECONDS));
+            if (end.isCompletedExceptionally()) end.get();
+        }
+        asks.onCompleted();
+        end.get(4, TimeUnit.SECONDS);
+        return String.join(",", all);
+    }
+
     private record Observer(Consumer<StringValue> next, Consumer<Throwable> error, Runnable end)
             implements StreamObserver<StringValue> {
         public void onNext(StringValue value) { next.accept(value); }
@@ -110,27 +143,41 @@ public class TriplePeer {
         public void onCompleted() { end.run(); }
     }
 
-    private static class Served implements Triple {
+    private record Served(String name) implements Triple, TripleWrapped, TripleOther {
         public String text(String value) { return value; }
         public Person older(Person person, int years) {
             person.setAge(person.getAge() + years);
             return person;
         }
+        public String refuse(String message) throws Refused { throw new Refused("refused: " + message); }
         public String fail(String message) { throw new IllegalStateException("refused: " + message); }
-        public String sleep(int milliseconds) {
+        public String where() { return name; }
+        public String elsewhere() { return name; }
+        public StringValue echo(StringValue value) { return value; }
+        public StringValue reject(StringValue message) {
+            throw TriRpcStatus.fromCode(TriRpcStatus.Code.FAILED_PRECONDITION)
+                .withDescription("refused: " + message.getValue()).asException();
+        }
+        public StringValue nap(StringValue milliseconds) {
             try {
-                Thread.sleep(milliseconds);
+                Thread.sleep(Integer.parseInt(milliseconds.getValue()));
             } catch (InterruptedException error) {
                 Thread.currentThread().interrupt();
             }
-            return "slept";
+            return StringValue.of("slept");
         }
-        public StringValue echo(StringValue value) { return value; }
         public void count(StringValue upTo, StreamObserver<StringValue> answers) {
             for (int number = 0; number < Integer.parseInt(upTo.getValue()); number++) {
                 answers.onNext(StringValue.of(String.valueOf(number)));
             }
             answers.onCompleted();
+        }
+        public StreamObserver<StringValue> gather(StreamObserver<StringValue> answers) {
+            List<String> got = new ArrayList<>();
+            return new Observer(value -> got.add(value.getValue()), answers::onError, () -> {
+                answers.onNext(StringValue.of(String.join("+", got)));
+                answers.onCompleted();
+            });
         }
         public StreamObserver<StringValue> talk(StreamObserver<StringValue> answers) {
             return new Observer(
