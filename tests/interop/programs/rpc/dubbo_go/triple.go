@@ -198,6 +198,9 @@ func askTriple(ports []string) {
 			defer cancel()
 			got := new(text)
 			err := proto.CallUnary(soon, []any{wrapperspb.String("3000")}, got, "nap")
+			if tri.CodeOf(err) == tri.CodeDeadlineExceeded { // the words are those of who noticed first
+				return "timed out", nil
+			}
 			return got.Value, err
 		})
 		cancel()
