@@ -1,5 +1,4 @@
-"""Triple with apache-dubbo: `server PORT`, or `client PORT...` and `streams PORT...`, which print a line of JSON for each
-case and port.
+"""Triple with apache-dubbo: `server PORT`, or `client PORT...` and `streams PORT...`, which print JSON lines.
 
 Its messages are made and read by functions; these speak protobuf's StringValue. What 3.0.0b1 cannot do: its server
 sends a head before each message of a stream, and answers on its newest connection only; its client ends every request
