@@ -8,13 +8,19 @@ from typing import Any
 
 import pytest
 
+from plait import FilterType, ProtocolType, RegistryType
+from plait.plugins import Catalogue, discover
+
 ROOT = Path(__file__).parents[1]
 PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/*/pyproject.toml"))
 # Distributions that plugins are built on: they register nothing, so they have no entry points and depend on no core.
 LIBRARIES = [ROOT / "plugins/protocols/hessian"]
 REGISTERED = [folder for folder in PLUGINS if folder not in LIBRARIES]
 PUBLISHED = [ROOT / "core", *PLUGINS, ROOT / "plait-all"]
+LISTED = "plait.extensions"
 KINDS = {"protocols", "filters", "transports", "registries", "telemetry", "policies"}
+# What `plait.testing` has for a plugin that registers such a thing, beside `check_plugin`.
+KITS = {FilterType: "run_filter(", ProtocolType: "check_codec(", RegistryType: "check_registry("}
 POSTURES = {
     "robust_to_untrusted_downstream",
     "robust_to_untrusted_downstream_and_upstream",
@@ -35,6 +41,12 @@ def relative(folder: Path) -> str:
 def import_name(folder: Path) -> str:
     name: str = load(folder)["project"]["name"]
     return name.replace("-", "_")
+
+
+def plugins_in(folder: Path) -> list[str]:
+    """The plugins of a distribution, as `check_plugin` is asked for them: `filters:fault`."""
+    groups = load(folder)["project"]["entry-points"]
+    return [f"{group.removeprefix('plait.')}:{name}" for group in groups for name in groups[group] if group != LISTED]
 
 
 @pytest.mark.parametrize("folder", PUBLISHED, ids=relative)
@@ -79,6 +91,27 @@ def test_plugin_is_found_through_its_entry_points(folder: Path) -> None:
     for group in groups.values():
         for target in group.values():
             assert target == name or target.startswith(f"{name}.")
+
+
+@pytest.mark.parametrize("folder", REGISTERED, ids=relative)
+def test_plugin_passes_the_conformance_kits_of_its_kinds(folder: Path) -> None:
+    tests = "\n".join(path.read_text() for path in (folder / "tests").rglob("test_*.py"))
+    assert "check_plugin(" in tests
+    catalogue = Catalogue(discover())
+    for plugin in plugins_in(folder):
+        assert f'"{plugin}"' in tests, f"check_plugin({plugin!r}) is called"
+        for registered in catalogue.load(plugin):
+            kit = KITS.get(type(registered), "")
+            assert kit in tests, f"{kit}…) is called, for {registered.name}"
+
+
+@pytest.mark.parametrize("folder", PLUGINS, ids=relative)
+def test_readme_shows_how_to_use_it_and_how_far_to_trust_it(folder: Path) -> None:
+    readme = (folder / "README.md").read_text()
+    assert ("```yaml" in readme) is (folder in REGISTERED), "a configuration, which tests/test_docs.py tries"
+    [status] = re.findall(r"Development Status :: \d - (\w+)", (folder / "pyproject.toml").read_text())
+    assert f"Status: {status.lower()}." in readme
+    assert "Security posture: " in readme
 
 
 def test_no_two_plugins_list_the_same_extension() -> None:
