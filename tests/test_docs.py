@@ -30,8 +30,8 @@ from tests.documents.checkout import Checkout
 
 PAGES = sorted(
     path
-    for pattern in ("README.md", "docs/**/*.md", "core/README.md", "plait-all/README.md", "plugins/*/*/README.md",
-                    "examples/**/README.md", "changelog.d/README.md")
+    for pattern in ("README.md", "CONTRIBUTING.md", "docs/**/*.md", "core/README.md", "plait-all/README.md",
+                    "plugins/*/*/README.md", "examples/**/README.md", "changelog.d/README.md")
     for path in ROOT.glob(pattern)
     if "_build" not in path.parts
 )  # fmt: skip
