@@ -1,6 +1,6 @@
 """Fuzzes one target with atheris: ``.venv/bin/python -m tests.fuzz TARGET [libFuzzer's options]``.
 
-atheris is not among the locked libraries: whoever fuzzes installs it into ``.venv`` first. Targets are in ``targets.py``.
+atheris is not among the locked libraries: who fuzzes installs it into ``.venv`` first. Targets are in ``targets.py``.
 Inputs that reach something new are kept in ``.fuzz/TARGET``, and so is one that fails: its bytes belong into an
 ordinary test then.
 """
