@@ -68,6 +68,15 @@ def test_dependencies_have_lower_bounds_only(folder: Path) -> None:
         assert re.fullmatch(r"[A-Za-z0-9._-]+>=[0-9.]+(b[0-9]+)?", requirement), requirement
 
 
+@pytest.mark.parametrize("folder", [ROOT / "core", *PLUGINS], ids=relative)
+def test_readme_says_what_every_dependency_is_for(folder: Path) -> None:
+    names = {re.split(">=", line)[0] for line in load(folder)["project"]["dependencies"]} - {"plait"}
+    if folder.name != "core":
+        names.discard("attrs")  # settings are made with it
+    readme = (folder / "README.md").read_text()
+    assert [name for name in sorted(names) if f"`{name}`" not in readme] == []
+
+
 @pytest.mark.parametrize("folder", PLUGINS, ids=relative)
 def test_plugin_is_a_typed_package(folder: Path) -> None:
     package = folder / "src" / import_name(folder)
