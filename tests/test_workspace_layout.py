@@ -115,9 +115,8 @@ def test_plugin_passes_the_conformance_kits_of_its_kinds(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("folder", PLUGINS, ids=relative)
-def test_readme_shows_how_to_use_it_and_how_far_to_trust_it(folder: Path) -> None:
+def test_readme_says_how_far_to_trust_it(folder: Path) -> None:
     readme = (folder / "README.md").read_text()
-    assert ("```yaml" in readme) is (folder in REGISTERED), "a configuration, which tests/test_docs.py tries"
     [status] = re.findall(r"Development Status :: \d - (\w+)", (folder / "pyproject.toml").read_text())
     assert f"Status: {status.lower()}." in readme
     assert "Security posture: " in readme
