@@ -274,19 +274,17 @@ class Forward(Sink):
 
     def start_clock(self, now: float) -> None:
         """The route's timeout runs from the end of the request on, the caller's own from its beginning."""
-        limit_s, wanted_s = self.options.timeout_s if self.request_ended else 0.0, self.stream.request.timeout_s
+        stream = self.stream
+        limit_s, wanted_s = self.options.timeout_s if self.request_ended else 0.0, stream.request.timeout_s
         deadline = now + limit_s
         if wanted_s:
-            wanted = self.stream.started + wanted_s if wanted_s > 0 else now + _LOOK_S
+            wanted = stream.started + wanted_s if wanted_s > 0 else now + _LOOK_S
             if not limit_s or wanted < deadline:
                 deadline = wanted
         elif not limit_s:
             return
-        self._finish_by(deadline)
-
-    def _finish_by(self, deadline: float) -> None:
         self.deadline = deadline
-        owner = self.stream.owner
+        owner = stream.owner
         if deadline < owner.look_at:
             owner.proxy.look_by(owner, deadline)
 

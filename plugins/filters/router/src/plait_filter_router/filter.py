@@ -84,11 +84,7 @@ class Router(RouterFilter):
         if current is not self._compiled:
             self._renew(current)
         table = self._table
-        if table is None:
-            return None
-        request = stream.request
-        host = table.only or table.find(request.raw_authority)
-        return None if host is None else host.find(request)
+        return None if table is None else table.match(stream.request)
 
     def _renew(self, current: RouteConfiguration | None) -> None:
         self._compiled = current
