@@ -80,6 +80,7 @@ from plait.api.message import (
     Request,
     Reset,
     Response,
+    Switch,
     Trailers,
     Window,
 )
@@ -192,6 +193,7 @@ __all__ = [
     "Stream",
     "StreamFilter",
     "StringMatcher",
+    "Switch",
     "TerminalFilter",
     "Thresholds",
     "Timer",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from plait.api.connection import Connection, TerminalFilter
 from plait.api.context import Context, Counter, Stats
 from plait.api.errors import PluginError, ProtocolError
-from plait.api.protocol import ProtocolType
+from plait.api.protocol import ProtocolType, ServerCodec
 from plait.api.telemetry import AccessLog
 from plait.net.wheel import TimerWheel, ticks
 from plait.stream.chain import FilterChain
@@ -170,6 +170,17 @@ class StreamProxy(TerminalFilter):
         """A connection that speaks ``protocol``."""
         codec = protocol.server_codec(self._options.get(protocol.name))
         return ServerConnection(self, connection, protocol, codec)
+
+    def offered(self, connection: Connection, name: bytes) -> tuple[ProtocolType, ServerCodec] | None:
+        """The protocol that a request of ``connection`` offers to go on in, and its codec, where that is spoken here.
+
+        Not with TLS, which has its own way to agree on a protocol (RFC 7540, 3.3).
+        """
+        if connection.tls is None and connection.transport_protocol != "tls":
+            for protocol in self.protocols:
+                if protocol.upgrade == name:
+                    return protocol, protocol.server_codec(self._options.get(protocol.name))
+        return None
 
     def upstream_protocol(self, cluster: Cluster) -> ProtocolType:
         """What to speak to ``cluster``."""
