@@ -59,7 +59,11 @@ async def test_request_that_offers_http2_is_served_once_and_answered_in_it(up: i
         assert [stream.request.path for stream in watch.streams] == ["/first", "/second", "/third"]
         assert {stream.request.protocol for stream in watch.streams} == {"HTTP/2"}
         assert mesh.counter("http.test.downstream_rq_total") == 3
+        assert mesh.counter("http.test.downstream_rq_http2_total") == 3
+        assert mesh.counter("http.test.downstream_rq_http1_total") == 0
         assert mesh.counter("http.test.downstream_cx_total") == 1
+        assert mesh.counter("http.test.downstream_cx_http1_total") == 1
+        assert mesh.counter("http.test.downstream_cx_http2_total") == 1
 
 
 @live

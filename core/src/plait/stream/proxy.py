@@ -38,10 +38,25 @@ def sum_of(counters: Iterable[Counter]) -> Callable[[], int]:
     return lambda: sum([counter.value for counter in counters])
 
 
-class ProxyStats:
-    """Envoy's ``http.<prefix>.downstream_…`` statistics (other protocols: their own first word), as attributes."""
+class Sum:
+    """What counters come to, as if it were a counter that is only read."""
 
-    def __init__(self, stats: Stats, prefix: str, protocol: str) -> None:
+    def __init__(self, counters: Iterable[Counter]) -> None:
+        self._read = sum_of(counters)
+
+    @property
+    def value(self) -> int:
+        """The sum now."""
+        return self._read()
+
+
+class ProxyStats:
+    """Envoy's ``http.<prefix>.downstream_…`` statistics (other protocols: their own first word), as attributes.
+
+    Requests are counted by protocol; their total is the sum.
+    """
+
+    def __init__(self, stats: Stats, prefix: str, protocols: Iterable[str]) -> None:
         prefix += "."
         self._stats = stats
         self._prefix = prefix
@@ -60,7 +75,8 @@ class ProxyStats:
         self.cx_length = stats.histogram(prefix + "downstream_cx_length_ms")
         self.flow_paused = counter(prefix + "downstream_flow_control_paused_reading_total")
         self.flow_resumed = counter(prefix + "downstream_flow_control_resumed_reading_total")
-        self.rq_total = counter(prefix + "downstream_rq_total")
+        self.requests = {name: counter(f"{prefix}downstream_rq_{name}_total") for name in protocols}
+        self.rq_total = Sum(self.requests.values())
         self.rq_unanswered = counter(prefix + "downstream_rq_unanswered")
         self.rq_rx_reset = counter(prefix + "downstream_rq_rx_reset")
         self.rq_tx_reset = counter(prefix + "downstream_rq_tx_reset")
@@ -72,9 +88,10 @@ class ProxyStats:
         unusual = counter(prefix + "downstream_rq_unusual")  # a status that is in no class
         self.classes: dict[int, Counter] = defaultdict(lambda: unusual)
         self.classes.update({n: counter(f"{prefix}downstream_rq_{n}xx") for n in range(1, 6)})
+        self.cx_protocol = {name: counter(f"{prefix}downstream_cx_{name}_total") for name in self.requests}
         total, unanswered, classes = self.rq_total, self.rq_unanswered, (*self.classes.values(), unusual)
         completed = sum_of(classes)
-        stats.observe(f"{prefix}downstream_rq_{protocol}_total", sum_of((total,)), grows=True)
+        stats.observe(prefix + "downstream_rq_total", lambda: total.value, grows=True)
         stats.observe(prefix + "downstream_rq_completed", completed, grows=True)
         stats.observe(
             prefix + "downstream_rq_active", lambda: total.value - completed() - unanswered.value, grows=False
@@ -147,7 +164,7 @@ class StreamProxy(TerminalFilter):
         self.limits = limits
         self.buffer_limit_bytes = limits.buffer_limit_bytes
         self.max_requests = limits.max_requests_per_connection
-        self.stats = ProxyStats(context.stats, stat_prefix, protocols[0].name)
+        self.stats = ProxyStats(context.stats, stat_prefix, [protocol.name for protocol in protocols])
         self.access_logs = tuple(access_logs)
         self.connections: set[ServerConnection] = set()
         self._sniffing: set[Sniffing] = set()

@@ -48,6 +48,7 @@ class ServerConnection(asyncio.Protocol, Timed):
         self.last_active = connection.started
         self.write_paused = False  # downstream is slower than what we write
         self._stats = proxy.stats
+        self._requests_total = proxy.stats.requests[protocol.name]
         self._joined: Joined | None = None
         self._feeding = False
         self._paused = False
@@ -61,10 +62,11 @@ class ServerConnection(asyncio.Protocol, Timed):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
-        self._choose_write()
+        self._begin_protocol()
         self.proxy.opened(self)
 
-    def _choose_write(self) -> None:
+    def _begin_protocol(self) -> None:
+        self._stats.cx_protocol[self.protocol.name].value += 1
         if self.protocol.pool_mode is PoolMode.MULTIPLEXED:
             self._joined = Joined(self.transport)
             self.write = self._joined.write
@@ -89,7 +91,7 @@ class ServerConnection(asyncio.Protocol, Timed):
                             continue
                         stream = ServerStream(self, event)  # type: ignore[arg-type]
                         streams[event.id] = stream
-                        self._stats.rq_total.value += 1
+                        self._requests_total.value += 1
                         if self.proxy.max_requests:
                             self._count_request()
                         stream.run()
@@ -169,10 +171,11 @@ class ServerConnection(asyncio.Protocol, Timed):
             self.protocol, self.codec = found
             self.flow_controlled = self.codec.flow_controlled
             self.codec.congested = self.write_paused
-            self._choose_write()
+            self._requests_total = self._stats.requests[self.protocol.name]
+            self._begin_protocol()
             self._flush()
         stream = self.streams[request.id] = ServerStream(self, request)
-        self._stats.rq_total.value += 1
+        self._requests_total.value += 1
         if self.proxy.max_requests:
             self._count_request()
         stream.run()
@@ -209,7 +212,7 @@ class ServerConnection(asyncio.Protocol, Timed):
         stream = ServerStream(self, request)
         stream.request_done = True
         self.streams[id] = stream
-        self._stats.rq_total.value += 1
+        self._requests_total.value += 1
         stream.reply(error.status, str(error), details=error.counter, flag="DPE" if error.status != 408 else "")
 
     def stream_finished(self, stream: ServerStream) -> None:
