@@ -220,10 +220,15 @@ class DataPlane(Context):
 
     def _make_cluster(self, config: ClusterConfig) -> Cluster:
         made: UpstreamTransportSocket | None = None
+        others: dict[str, UpstreamTransportSocket] = {}
         if config.transport_socket is not None:
             context = self.for_chain(f"cluster.{config.alt_stat_name or config.name}")
             made = context.build(UpstreamTransportSocketType, config.transport_socket, config)
-        return Cluster(self._share(config), self._stats_of(config), made)
+            if config.protocol_by == "caller":  # one offers h2 and one does not
+                for name in config.protocol_choices:
+                    spoken = attrs.evolve(config, protocol=name)
+                    others[name] = context.build(UpstreamTransportSocketType, config.transport_socket, spoken)
+        return Cluster(self._share(config), self._stats_of(config), made, others)
 
     def _stats_of(self, config: ClusterConfig) -> ClusterStats:
         name = config.alt_stat_name or config.name

@@ -26,8 +26,8 @@ class ConnectFailed(UpstreamError):
         self.timed_out = timed_out
 
 
-async def connect(host: Host, factory: Callable[[], _P]) -> tuple[asyncio.Transport, _P]:
-    """Open a connection whose protocol ``factory`` makes; raises ConnectFailed.
+async def connect(host: Host, factory: Callable[[], _P], spoken: str = "") -> tuple[asyncio.Transport, _P]:
+    """Open a connection whose protocol ``factory`` makes; ``spoken`` names what is spoken on it. Raises ConnectFailed.
 
     Cancelling it closes the attempt. Counts of the cluster and host are kept here until the connection is made;
     ``closed`` is for the protocol to call when it is lost; it keeps its ``transport`` under that name.
@@ -39,6 +39,7 @@ async def connect(host: Host, factory: Callable[[], _P]) -> tuple[asyncio.Transp
     host.connections += 1
     began = time.monotonic()
     made: list[_P] = []
+    transport_socket = cluster.transport_sockets.get(spoken, cluster.transport_socket)
 
     def make() -> _P:
         made.append(factory())
@@ -46,10 +47,10 @@ async def connect(host: Host, factory: Callable[[], _P]) -> tuple[asyncio.Transp
 
     try:
         async with asyncio.timeout(cluster.config.connect_timeout_s):
-            if cluster.transport_socket is None:
+            if transport_socket is None:
                 transport, protocol = await _open(make, host.address)
             else:
-                transport = await _secured(cluster.transport_socket, make, host)
+                transport = await _secured(transport_socket, make, host)
                 protocol = made[-1]
     except TimeoutError as error:
         _give_up(host, made)

@@ -56,6 +56,10 @@ def cluster(message: Any, where: Where, translator: Translator) -> Cluster:
     if limit < 1:
         at = where / "per_connection_buffer_limit_bytes"
         translator.report(at.error(f"per_connection_buffer_limit_bytes is {limit}", expected="at least 1"))
+    secured = transport_socket(message, UpstreamTransportSocketType, where, translator)
+    if http.by == "alpn" and secured is None:
+        at = where / "typed_extension_protocol_options"
+        translator.report(at.error("auto_config needs a handshake that agrees on a protocol", expected="TLS"))
     return Cluster(
         name=message.name,
         type=kind,
@@ -72,7 +76,9 @@ def cluster(message: Any, where: Where, translator: Translator) -> Cluster:
         idle_timeout_s=http.idle_timeout_s,
         protocol=http.protocol,
         protocol_options=http.options,
-        transport_socket=transport_socket(message, UpstreamTransportSocketType, where, translator),
+        protocol_by=http.by,
+        protocol_choices=http.choices,
+        transport_socket=secured,
         alt_stat_name=message.alt_stat_name,
     )
 
