@@ -19,9 +19,8 @@ def main() -> None:
     name, options = sys.argv[1], sys.argv[2:]
     atheris: Any = importlib.import_module("atheris")  # only who fuzzes has it
 
-    with atheris.instrument_imports(
-        include=["plait_protocol_hessian", "plait_protocol_bolt", "plait_protocol_dubbo", "plait_protocol_http1"]
-    ):
+    spoken = ("hessian", "bolt", "dubbo", "http1", "http2")
+    with atheris.instrument_imports(include=[f"plait_protocol_{name}" for name in spoken]):
         targets = importlib.import_module("tests.fuzz.targets").TARGETS
     target = targets[name]
     kept = Path(".fuzz") / name
