@@ -86,14 +86,22 @@ class TlsUpstream:
 
 
 @live
+@pytest.mark.parametrize("up", [BY_CALLER, {"protocol_selection": "USE_DOWNSTREAM_PROTOCOL"}])
 @pytest.mark.parametrize("version", [1, 2])
-async def test_cluster_is_spoken_to_as_the_caller_speaks(version: int) -> None:
+async def test_cluster_is_spoken_to_as_the_caller_speaks(version: int, up: Json) -> None:
     upstream = Http2Upstream(echo)
-    async with between(upstream if version == 2 else echo_http1, up=BY_CALLER) as (mesh, _):
+    async with between(upstream if version == 2 else echo_http1, up=up) as (mesh, _):
         for body in (b"one", b"two"):
             assert await ask(mesh, version, body) == (200, body)
         assert mesh.counter(f"cluster.up.upstream_cx_http{version}_total") == 1
         assert mesh.counter(f"cluster.up.upstream_cx_http{3 - version}_total") == 0
+
+
+@live
+async def test_older_field_of_a_cluster_says_http2_too() -> None:
+    up: Json = {"http2_protocol_options": {"max_concurrent_streams": 5}}
+    async with between(Http2Upstream(echo), up=up) as (mesh, _):
+        assert await ask(mesh, 1, b"body") == (200, b"body")
 
 
 @live

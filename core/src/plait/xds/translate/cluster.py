@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from plait.api.config import Cluster, Thresholds
 from plait.api.extension import UpstreamTransportSocketType
 from plait.xds import messages
 from plait.xds.positions import Where
 from plait.xds.translate.endpoint import assignment
 from plait.xds.translate.transport_socket import transport_socket
-from plait.xds.translate.upstream_http import UpstreamHttp, upstream_http
+from plait.xds.translate.upstream_http import UpstreamHttp, protocol_choices, upstream_http
 from plait.xds.translate.values import duration_s, enum_name, wrapped
 
 if TYPE_CHECKING:
@@ -21,7 +23,8 @@ _HANDLED = frozenset(
         "name", "alt_stat_name", "type", "eds_cluster_config", "connect_timeout", "per_connection_buffer_limit_bytes",
         "lb_policy", "least_request_lb_config", "round_robin_lb_config", "load_balancing_policy", "load_assignment",
         "circuit_breakers", "max_requests_per_connection", "common_http_protocol_options", "http_protocol_options",
-        "typed_extension_protocol_options", "dns_refresh_rate", "dns_lookup_family", "transport_socket",
+        "http2_protocol_options", "protocol_selection", "typed_extension_protocol_options", "dns_refresh_rate",
+        "dns_lookup_family", "transport_socket",
     )
 )  # fmt: skip
 _NO_EFFECT = {
@@ -207,10 +210,14 @@ def _http(message: Any, where: Where, translator: Translator) -> UpstreamHttp:
         return made.with_requests(requests)
     common, at = message.common_http_protocol_options, where / "common_http_protocol_options"
     translator.only(common, at, handled={"idle_timeout", "max_requests_per_connection"})
-    protocol, made_options = "", None
-    if message.HasField("http_protocol_options"):
-        protocol = "http1"
-        fields = {"http_protocol_options": message.http_protocol_options}
-        made_options = translator.protocol_options(protocol, where, fields)
     idle = duration_s(common, "idle_timeout", at, IDLE_TIMEOUT_S)
-    return UpstreamHttp(protocol, made_options, idle, wrapped(common, "max_requests_per_connection", requests))
+    made = UpstreamHttp(
+        idle_timeout_s=idle, max_requests_per_connection=wrapped(common, "max_requests_per_connection", requests)
+    )
+    if enum_name(message, "protocol_selection") == "use_downstream_protocol":
+        return attrs.evolve(made, by="caller", choices=protocol_choices(message, where, translator, {}))
+    for field, protocol in (("http2_protocol_options", "http2"), ("http_protocol_options", "http1")):
+        if message.HasField(field):
+            made_options = translator.protocol_options(protocol, where, {field: getattr(message, field)})
+            return attrs.evolve(made, protocol=protocol, options=made_options)
+    return made

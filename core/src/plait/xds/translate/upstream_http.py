@@ -22,6 +22,7 @@ NAME = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _RPC_PREFIX = "plait.generic_proxy.codecs."
 _CODECS = {"http_protocol_options": "http1", "http2_protocol_options": "http2", "http3_protocol_options": "http3"}
 _KINDS = {"explicit_http_config": "", "use_downstream_protocol_config": "caller", "auto_config": "alpn"}
+_SEVERAL = {"http_protocol_options", "http2_protocol_options"}
 _NO_EFFECT = {"upstream_http_protocol_options": "it is about TLS, which the cluster does not speak"}
 
 
@@ -72,10 +73,10 @@ def _rpc(protocol: str, packed: Any, where: Where, translator: Translator) -> Up
     return UpstreamHttp(protocol, translator.structured(registered.options, what, held.mapping, held.where))
 
 
-def _choices(message: Any, where: Where, translator: Translator, more: Mapping[str, object]) -> dict[str, object]:
+def protocol_choices(
+    message: Any, where: Where, translator: Translator, more: Mapping[str, object]
+) -> dict[str, object]:
     """The protocols that may be spoken, best one first: of those with options, or whose plugin is there."""
-    handled = {"http_protocol_options", "http2_protocol_options"}
-    translator.only(message, where, handled, {"http3_protocol_options": "HTTP/3 is not spoken"})
     made: dict[str, object] = {}
     for name, field in (("http2", "http2_protocol_options"), ("http1", "http_protocol_options")):
         try:
@@ -94,7 +95,7 @@ def _options(message: Any, where: Where, translator: Translator) -> UpstreamHttp
     known = {"idle_timeout", "max_requests_per_connection", "max_headers_count", "max_response_headers_kb"}
     translator.only(common, at, handled=known)
     protocol, options, by = "", None, ""
-    choices: dict[str, object] = {}
+    several: dict[str, object] = {}
     more: dict[str, object] = {
         "max_headers_count": wrapped(common, "max_headers_count", None),
         "max_request_headers_kb": wrapped(common, "max_response_headers_kb", None),
@@ -110,9 +111,11 @@ def _options(message: Any, where: Where, translator: Translator) -> UpstreamHttp
         options = translator.protocol_options(protocol, inside, fields, **known_options)
     elif kind in _KINDS:
         by = _KINDS[kind]
-        choices = _choices(getattr(message, kind), where / kind, translator, more)
-        if by == "alpn" and not choices:
-            translator.protocol("http1", where / kind)  # says what to install
+        config, inside = getattr(message, kind), where / kind
+        translator.only(config, inside, _SEVERAL, {"http3_protocol_options": "HTTP/3 is not spoken"})
+        several = protocol_choices(config, inside, translator, more)
+        if by == "alpn" and not several:
+            translator.protocol("http1", inside)  # says what to install
     else:
         raise where.error("no protocol is given", expected=f"one of {', '.join(_KINDS)}")
     return UpstreamHttp(
@@ -121,5 +124,5 @@ def _options(message: Any, where: Where, translator: Translator) -> UpstreamHttp
         duration_s(common, "idle_timeout", at, UpstreamHttp().idle_timeout_s),
         wrapped(common, "max_requests_per_connection", 0),
         by,
-        choices,
+        several,
     )
