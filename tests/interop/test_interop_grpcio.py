@@ -21,7 +21,7 @@ from tests.running import free_ports, running
 
 pytestmark = pytest.mark.timeout(120)
 
-SERVER = Path(__file__).parent / "programs" / "grpc_server.py"
+SERVER = Path(__file__).parent / "programs" / "grpcio_echo.py"
 SERVICE = "/plait.interop.Echo/"
 LIMITS = [("grpc.max_receive_message_length", 32 << 20), ("grpc.max_send_message_length", 32 << 20)]
 TYPE = "type.googleapis.com/envoy.extensions.filters.http."

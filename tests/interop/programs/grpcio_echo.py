@@ -1,4 +1,4 @@
-"""A gRPC server of Python's grpcio without generated code, messages are bytes: ``grpc_server.py PORT``."""
+"""A gRPC server of Python's grpcio without generated code, messages are bytes: ``grpcio_echo.py PORT``."""
 
 from __future__ import annotations
 
