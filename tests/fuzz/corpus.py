@@ -1,9 +1,13 @@
-"""What fuzzing begins with: the captured frames and the vectors that the codecs' own tests hold."""
+"""What fuzzing begins with: captured frames and vectors that the codecs' own tests hold, and what codecs write."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+
+from plait.api import Headers, Request, Response
+from plait_protocol_http2 import Http2Client, Http2Server
+from plait_protocol_http2.options import PREFACE
 
 PROTOCOLS = Path(__file__).parents[2] / "plugins" / "protocols"
 
@@ -42,27 +46,40 @@ def dubbo_frames() -> list[bytes]:
     return [bytes.fromhex(line.split(" ")[1]) for line in lines if line and line[0] != "#"]
 
 
-def http2_frames() -> list[bytes]:
-    """Frames of HTTP/2 behind the beginning of a connection, such as either side may send."""
-    get, ok, more = bytes.fromhex("828684") + b"\x41\x01a", b"\x88", b"\x40\x01x\x01y"
+def http2_requests() -> list[bytes]:
+    """Frames of callers behind the preface: a whole request, one in pieces with trailers, a ping, a reset."""
+    whole, pieces = Http2Client(), Http2Client()
+    first = whole.encode_request(_http2_request(), whole.next_id())
+    request, id = _http2_request(), pieces.next_id()
+    request.end = False
+    second = [pieces.encode_request(request, id), pieces.encode_data(id, b"hello", False), pieces.encode_ping()]
+    second += [pieces.encode_trailers(id, Headers([(b"x-sum", b"1")])), pieces.encode_reset(id, "gone") or b""]
+    return [data.removeprefix(PREFACE) for data in (first, b"".join(second))]
 
-    def frame(kind: int, flags: int, id: int, payload: bytes = b"") -> bytes:
-        return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + id.to_bytes(4, "big") + payload
 
-    return [
-        frame(1, 5, 1, get) + frame(1, 4, 3, get + more) + frame(0, 0, 3, b"hel") + frame(0, 1, 3, b"lo"),
-        frame(1, 4, 1, get) + frame(0, 8, 1, b"\x02body\0\0") + frame(1, 5, 1, b"\x00\x01t\x011"),
-        frame(1, 0x2D, 1, b"\x01\0\0\0\0\x10" + get + b"\0") + frame(2, 0, 3, b"\0\0\0\x01\x05"),
-        frame(1, 1, 1, get[:2]) + frame(9, 0, 1, get[2:4]) + frame(9, 4, 1, get[4:]),
-        frame(4, 0, 0, b"\0\x04\0\0\0\x05\0\x01\0\0\0\0") + frame(4, 1, 0) + frame(6, 0, 0, b"pingpong"),
-        frame(1, 4, 1, get) + frame(3, 0, 1, b"\0\0\0\x08") + frame(8, 0, 0, b"\0\0\1\0") + frame(8, 0, 1, b"\0\0\1\0"),
-        frame(1, 4, 1, b"\x08\x03103") + frame(1, 4, 1, ok + more) + frame(0, 1, 1, b"body") + frame(1, 5, 3, ok),
-        frame(1, 4, 1, ok) + frame(7, 0, 0, b"\0\0\0\1\0\0\0\0bye") + frame(0, 1, 1, b"late"),
+def http2_responses() -> list[bytes]:
+    """Frames of a server: an interim response, one in pieces with trailers, a goaway."""
+    caller, server = Http2Client(), Http2Server()
+    (request,) = [
+        event
+        for event in server.feed(caller.encode_request(_http2_request(), caller.next_id()))
+        if isinstance(event, Request)
     ]
+    response = Response(200, Headers([(b"content-type", b"application/grpc")]))
+    response.end = False
+    out = [server.encode_interim(request, 103, Headers([(b"link", b"x")])), server.encode_response(request, response)]
+    out += [server.encode_data(request, b"hello", False)]
+    out += [server.encode_trailers(request, Headers([(b"grpc-status", b"0")])), server.drain()]
+    return [b"".join(out)]
+
+
+def _http2_request() -> Request:
+    return Request(Headers([(b"accept", b"*/*"), (b"x-request-id", b"4d2f")]), 0, b"GET", b"/a?b=c", b"shop.example")
 
 
 def hpack_stories() -> list[bytes]:
     """What encoders of HTTP/2 say on a connection each, block after block, each behind its length in a byte."""
     told = json.loads((PROTOCOLS / "http2" / "tests" / "data" / "stories.json").read_text())["blocks"]
     stories = [[bytes.fromhex(block) for _, block in story] for encoder in told.values() for story in encoder.values()]
-    return [b"".join(bytes([len(block)]) + block for block in story if len(block) < 256) for story in stories]
+    said = [b"".join(bytes([len(block)]) + block for block in story if len(block) < 256) for story in stories]
+    return [story for story in said if story]

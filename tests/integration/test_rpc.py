@@ -350,32 +350,53 @@ async def test_a_call_that_is_sent_slowly_outlives_heartbeats_behind_it(wire: Wi
 async def test_time_outs_of_callers_and_of_routes_are_answered_and_late_answers_dropped(wire: Wire) -> None:
     held: list[Frame] = []
     release = asyncio.Event()
+    calls = [("shop.Slow", 50), ("shop.Slow", 450), ("shop.Quick", 0), ("shop.Quick", 60_000), ("shop.Brisk", 60_000)]
 
     async def slow(peer: Peer, number: int) -> None:
-        held.extend([await wire.read(peer) for _ in range(2)])
+        held.extend([await wire.read(peer) for _ in calls])
         await release.wait()
         await peer.send(*(wire.answer(call.id, b"late") for call in held))
         call = await wire.read(peer)
         await peer.send(wire.answer(call.id, b"in time"))
 
+    timeouts = {"shop.Slow": "600s", "shop.Quick": "0.05s", "shop.Brisk": "0.4s", "shop.Cart": "0s"}
+    routes = by_service({name: to("up", timeout=timeout) for name, timeout in timeouts.items()})
     async with (
         Upstream(scripted(wire, slow)) as upstream,
-        RpcMesh(
-            generic(
-                wire,
-                by_service({"shop.Slow": to("up", timeout="0.05s")}, to("up")),
-                [cluster("up", upstream.port)],
-            )
-        ) as mesh,
+        RpcMesh(generic(wire, routes, [cluster("up", upstream.port)])) as mesh,
     ):
         client = await mesh.connect()
-        await client.send(wire.call(1, timeout_ms=50), wire.call(2, service="shop.Slow"))
-        got = await replies(wire, client, 2)
+        for id, (service, timeout_ms) in enumerate(calls, 1):
+            await client.send(wire.call(id, service=service, timeout_ms=timeout_ms))
+        got = await replies(wire, client, len(calls))
         assert {frame.status for frame in got.values()} == {wire.errors["timeout"]}
-        assert mesh.log.flags == ["UT", "UT"]
+        assert mesh.log.flags == ["UT"] * len(calls)
         release.set()
-        await until(lambda: mesh.counter("cluster.up.upstream_rx_unmatched_response") == 2, "late answers")
-        await client.send(wire.call(3))
+        await until(lambda: mesh.counter("cluster.up.upstream_rx_unmatched_response") == len(calls), "late answers")
+        await client.send(wire.call(9))
         assert (await wire.read(client)).said == b"in time"
         assert upstream.connections == 1
+        client.close()
+
+
+@live
+async def test_a_call_without_any_time_out_is_waited_for(wire: Wire) -> None:
+    release = asyncio.Event()
+
+    async def slow(peer: Peer, number: int) -> None:
+        call = await wire.read(peer)
+        await release.wait()
+        await peer.send(wire.answer(call.id, b"at last"))
+
+    async with (
+        Upstream(scripted(wire, slow)) as upstream,
+        RpcMesh(generic(wire, everything(to("up", timeout="0s")), [cluster("up", upstream.port)])) as mesh,
+    ):
+        client = await mesh.connect()
+        looked: list[int] = []
+        mesh.plane.wheel.call_later(0.5, lambda: looked.append(1))
+        await client.send(wire.call(1))
+        await until(lambda: looked, "the time after which timeouts that cost something are looked for")
+        release.set()
+        assert (await wire.read(client)).said == b"at last"
         client.close()

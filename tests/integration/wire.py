@@ -364,7 +364,7 @@ class RpcMesh(Mesh):
         proxy: Any = last.settings
         logs = tuple(Extension("log", "test.made_here", one) for one in self.logs)
         ours = tuple(Extension(type(one).__name__, "test.made_here", one) for one in self.filters)
-        settings = attrs.evolve(proxy, filters=(*ours, *proxy.filters), access_log=logs)
+        settings = attrs.evolve(proxy, filters=(*ours, *proxy.filters), access_log=(*logs, *proxy.access_log))
         return attrs.evolve(
             listener, filter_chains=(attrs.evolve(chain, filters=(attrs.evolve(last, settings=settings),)),)
         )

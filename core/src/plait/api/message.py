@@ -36,6 +36,24 @@ class Event:
     id: int
 
 
+class Native:
+    """Base of what a codec keeps in ``native`` and others can ask for: what a frame says beside its headers.
+
+    Routes, access logs and mixer ask for such a thing by a name with a colon in front, as for HTTP's pseudo-headers.
+    """
+
+    __slots__ = ()
+
+    def find(self, name: bytes, message: Message) -> bytes | None:
+        """What goes by ``name`` (in lower case, such as ``:class-name``) in ``message``, whose native this is."""
+        return None
+
+    @property
+    def timeout_s(self) -> float:
+        """The caller's deadline, of requests whose own ``timeout_s`` is negative; 0 when it named none."""
+        return 0.0
+
+
 class Message(Event):
     """A head, with the body where it was there at once.
 
@@ -57,13 +75,24 @@ class Message(Event):
         """Bytes in ``body``; asking leaves a body that its codec has not cut out yet where it is."""
         return len(self.body)
 
+    @property
+    def changed(self) -> bool:
+        """Whether anybody changed the headers, or what else a codec would write into the head."""
+        return self.headers.changed
+
+    def pseudo(self, name: bytes) -> bytes | None:
+        """What a name with a colon in front (in lower case) stands for, None where there is nothing."""
+        native = self.native
+        return native.find(name, self) if isinstance(native, Native) else None
+
 
 class Request(Message):
     """The request of a stream.
 
     ``raw_authority`` is the authority (HTTP) or the service (RPC), ``raw_path`` the path with its query or the RPC
     method's name, ``raw_method`` HTTP's method (empty for RPC). The properties without ``raw_`` are their text.
-    ``oneway`` requests get no response. ``timeout_s`` is the caller's own deadline, 0 when it named none.
+    ``oneway`` requests get no response. ``timeout_s`` is the caller's own deadline, 0 when it named none; it is
+    negative where ``native.timeout_s`` has to be asked, which costs something: ``caller_timeout_s`` does so.
     """
 
     __slots__ = ("oneway", "raw_authority", "raw_method", "raw_path", "raw_scheme", "timeout_s", "upgrade")
@@ -126,6 +155,25 @@ class Request(Message):
         self.raw_authority = encode(value)
         self.headers.changed = True
 
+    def caller_timeout_s(self) -> float:
+        """The caller's own deadline, wherever it stands; 0 when it named none."""
+        if self.timeout_s < 0:
+            native = self.native
+            self.timeout_s = native.timeout_s if isinstance(native, Native) else 0.0
+        return self.timeout_s
+
+    def pseudo(self, name: bytes) -> bytes | None:
+        """``:method``, ``:path``, ``:authority`` and ``:scheme``, and what the protocol has beside those."""
+        if name == b":path":
+            return self.raw_path or None
+        if name == b":authority":
+            return self.raw_authority or None
+        if name == b":method":
+            return self.raw_method or None
+        if name == b":scheme":
+            return self.raw_scheme or None
+        return super().pseudo(name)
+
     @property
     def scheme(self) -> str:
         """``http`` or ``https`` as the caller reached us, empty for RPC protocols."""
@@ -159,6 +207,65 @@ class Response(Message):
         self.protocol = protocol
         self.code = 0
         self.reason = reason
+
+
+class Lazy(Message):
+    """``headers`` and ``native`` of a message whose codec makes them when somebody asks: most pass without.
+
+    A codec derives from ``LazyRequest`` and ``LazyResponse``, says in ``make_headers`` and ``make_native`` how, and in
+    its ``__init__`` sets every attribute but these two; ``made_headers`` and ``made_native`` are None instead.
+    """
+
+    __slots__ = ()
+    made_headers: Headers | None
+    made_native: object
+
+    def make_headers(self) -> Headers:
+        """The headers as they came."""
+        raise NotImplementedError
+
+    def make_native(self) -> object:
+        """What the codec says beside the headers."""
+        raise NotImplementedError
+
+    @property
+    def headers(self) -> Headers:
+        made = self.made_headers
+        if made is None:
+            made = self.made_headers = self.make_headers()  # type: ignore[misc]  # a slot of both subclasses
+        return made
+
+    @headers.setter
+    def headers(self, headers: Headers) -> None:
+        self.made_headers = headers  # type: ignore[misc]  # a slot of both subclasses
+
+    @property
+    def native(self) -> object:
+        made = self.made_native
+        if made is None:
+            made = self.made_native = self.make_native()  # type: ignore[misc]  # a slot of both subclasses
+        return made
+
+    @native.setter
+    def native(self, native: object) -> None:
+        self.made_native = native  # type: ignore[misc]  # a slot of both subclasses
+
+    @property
+    def changed(self) -> bool:
+        made = self.made_headers
+        return made is not None and made.changed
+
+
+class LazyRequest(Lazy, Request):
+    """See ``Lazy``."""
+
+    __slots__ = ("made_headers", "made_native")
+
+
+class LazyResponse(Lazy, Response):
+    """See ``Lazy``."""
+
+    __slots__ = ("made_headers", "made_native")
 
 
 class Interim(Event):

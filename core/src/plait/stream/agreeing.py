@@ -40,7 +40,6 @@ class AgreedPools(ConnectionPool):
 
     def take(self, forward: Forward) -> ClientConnection | None:
         """As ``Pool.take``."""
-        forward.pool = self.current
         return self.current.take(forward)
 
     def done(self, connection: ClientConnection) -> None:
@@ -82,7 +81,7 @@ class _AgreedPool(Pool):
         """All who wait there wait here."""
         while other._waiting:
             forward = other._waiting.popleft()
-            forward.pool = self
+            forward.waiting = self
             self._waiting.append(forward)
 
     def receive(self, connection: ClientConnection) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from plait.api.connection import Connection
 from plait.api.errors import ConfigError
 from plait.api.headers import Headers, decode
-from plait.api.message import Request
+from plait.api.message import Message, Request
 from plait.api.stream import Stream
 from plait.stream import grpc
 from plait.stream.clock_format import compile_time_format
@@ -162,14 +162,6 @@ def remote_address(stream: Stream) -> str | None:
 
 # headers
 
-_PSEUDO: dict[bytes, Callable[[Request], bytes]] = {
-    b":method": lambda request: request.raw_method,
-    b":path": lambda request: request.raw_path,
-    b":authority": lambda request: request.raw_authority,
-    b"host": lambda request: request.raw_authority,
-    b":scheme": lambda request: request.raw_scheme,
-}
-
 
 def _names(operator: str, argument: str | None) -> tuple[bytes, bytes | None]:
     name, _, other = (argument or "").partition("?")
@@ -179,9 +171,10 @@ def _names(operator: str, argument: str | None) -> tuple[bytes, bytes | None]:
 
 
 def _request_value(name: bytes) -> Callable[[Request], bytes | None]:
-    pseudo = _PSEUDO.get(name)
-    if pseudo is not None:
-        return lambda request: pseudo(request) or None
+    if name == b"host":
+        return lambda request: request.raw_authority or None
+    if name[:1] == b":":
+        return lambda request: request.pseudo(name)
     return lambda request: request.headers.find(name)
 
 
@@ -226,6 +219,37 @@ def response_header(argument: str | None) -> Pair:
         return None if stream.response is None else str(stream.response.status)
 
     return value, nothing
+
+
+def property_of(operator: str, message: Callable[[Stream], Message | None]) -> Build:
+    """A header of any message, or what else goes by a name in its protocol: Envoy's generic_proxy says property."""
+
+    def build(argument: str | None) -> Pair:
+        if not argument:
+            raise ConfigError(f"{operator} names no property", expected=f"%{operator}(name)%")
+        name = argument.lower().encode()
+
+        def value(stream: Stream) -> str | None:
+            looked_at = message(stream)
+            if looked_at is None:
+                return None
+            found = looked_at.pseudo(name) if name[:1] == b":" else looked_at.headers.find(name)
+            return None if found is None else decode(found)
+
+        return value, nothing
+
+    return build
+
+
+def method_name(stream: Stream) -> str | None:
+    request = stream.request
+    return decode(request.raw_method or request.raw_path) or None
+
+
+def response_code(stream: Stream) -> int | None:
+    """The protocol's own code where it has one."""
+    response = stream.response
+    return None if response is None else response.code or response.status
 
 
 def headers_size(headers: Headers | None) -> int:
@@ -285,6 +309,8 @@ def path_value(argument: str | None) -> Pair:
         request = stream.request
         original = request.headers.find(b"x-envoy-original-path") if source != "PATH" else None
         path = original if original is not None or source == "ORIG" else request.raw_path
+        if argument is None and not request.raw_method:
+            path = request.raw_authority  # of an RPC that is the service, as in Envoy's generic_proxy
         if not path:
             return None
         return decode(path.partition(b"?")[0] if query == "NQ" else path)

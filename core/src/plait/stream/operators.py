@@ -4,7 +4,8 @@ An operator is a builder: it takes the text between the parentheses (None withou
 for streams and one for connections without streams (TCP). Each answers text, a number, a truth value, a mapping, or
 None when there is no value. This is not the parser of format strings: that is ``plait.stream.formatter``.
 
-Source: Envoy 1.40, configuration/observability/access_log/usage.
+Sources: Envoy 1.40, configuration/observability/access_log/usage; METHOD, HOST, the properties and
+GENERIC_RESPONSE_CODE are those that its generic_proxy adds.
 """
 
 from __future__ import annotations
@@ -33,13 +34,16 @@ from plait.stream.operator_values import (
     header_of,
     headers_size,
     host_of,
+    method_name,
     milliseconds,
     nothing,
     path_value,
     port_of,
+    property_of,
     query_parameter,
     remote_address,
     request_header,
+    response_code,
     response_header,
     start_time,
     start_time_local,
@@ -136,6 +140,11 @@ OPERATORS: dict[str, Build] = {
     "HOSTNAME": _hostname,
     "QUERY_PARAM": query_parameter,
     "PATH": path_value,
+    "METHOD": _plain(method_name),
+    "HOST": _plain(lambda stream: stream.request.authority or None),
+    "REQUEST_PROPERTY": property_of("REQUEST_PROPERTY", lambda stream: stream.request),
+    "RESPONSE_PROPERTY": property_of("RESPONSE_PROPERTY", lambda stream: stream.response),
+    "GENERIC_RESPONSE_CODE": _plain(response_code),
     "DYNAMIC_METADATA": dynamic_metadata,
     "FILTER_STATE": filter_state,
     "ENVIRONMENT": environment,

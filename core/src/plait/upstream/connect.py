@@ -39,7 +39,6 @@ async def connect(host: Host, factory: Callable[[], _P], spoken: str = "") -> tu
     host.connections += 1
     began = time.monotonic()
     made: list[_P] = []
-    transport_socket = cluster.transport_sockets.get(spoken, cluster.transport_socket)
 
     def make() -> _P:
         made.append(factory())
@@ -47,11 +46,7 @@ async def connect(host: Host, factory: Callable[[], _P], spoken: str = "") -> tu
 
     try:
         async with asyncio.timeout(cluster.config.connect_timeout_s):
-            if transport_socket is None:
-                transport, protocol = await _open(make, host.address)
-            else:
-                transport = await _secured(transport_socket, make, host)
-                protocol = made[-1]
+            transport = await dial(host, make, spoken)
     except TimeoutError as error:
         _give_up(host, made)
         stats.cx_connect_fail.value += 1
@@ -74,7 +69,19 @@ async def connect(host: Host, factory: Callable[[], _P], spoken: str = "") -> tu
         raise
     stats.cx_connect_ms.values.append((time.monotonic() - began) * 1000)
     transport.set_write_buffer_limits(high=cluster.config.per_connection_buffer_limit_bytes)
-    return transport, protocol
+    return transport, made[-1]
+
+
+async def dial(host: Host, factory: Callable[[], asyncio.BaseProtocol], spoken: str = "") -> asyncio.Transport:
+    """A connection that nobody counts, and whose time who calls limits; raises OSError or UpstreamError.
+
+    ``spoken`` names what is spoken on it, where the transport socket depends on that.
+    """
+    cluster = host.cluster
+    transport_socket = cluster.transport_sockets.get(spoken, cluster.transport_socket)
+    if transport_socket is None:
+        return (await _open(factory, host.address))[0]
+    return await _secured(transport_socket, factory, host)
 
 
 async def _open(factory: Callable[[], _P], address: SocketName) -> tuple[asyncio.Transport, _P]:

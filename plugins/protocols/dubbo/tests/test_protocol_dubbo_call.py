@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plait.api import Request, Response
+from plait.api import Headers, Request, Response
 from plait_protocol_dubbo import DubboCall, DubboClient, DubboResult, DubboServer
 from plait_protocol_dubbo.forms import FORMS, HESSIAN
 from plait_protocol_dubbo.frame import HEAD, MAGIC
@@ -208,3 +208,25 @@ def test_natives_never_raise(serialization: int, data: bytes) -> None:
 def test_timeout_is_a_number_of_milliseconds(text: str, timeout_s: float) -> None:
     entries = [HESSIAN.encode_entry(b"timeout", text.encode())]
     assert call_of(request_frame(FRONT + b"\x00" + HESSIAN.encode_map(entries)))[1].timeout_s == timeout_s
+
+
+def test_what_the_frame_says_has_names() -> None:
+    request, _ = call_of(FRAMES["java31_hello_request"])
+    said = {name: request.pseudo(name) for name in (b":path", b":authority", b":dubbo-version", b":service-version")}
+    assert said == {
+        b":path": b"hello",
+        b":authority": b"D$Greeter",
+        b":dubbo-version": b"2.0.2",
+        b":service-version": b"1.0.0",
+    }
+    assert request.pseudo(b":parameter-types") == b"Ljava/lang/String;"
+    assert request.pseudo(b":serialization") == b"hessian2"
+    assert request.pseudo(b":unknown") is None
+
+
+@pytest.mark.parametrize(("kind", "said"), [(b"\x90", b"true"), (b"\x93", b"true"), (b"\x91", None), (b"\x95", None)])
+def test_whether_a_method_raised_has_a_name(kind: bytes, said: bytes | None) -> None:
+    response = Response(200, Headers([]))
+    response.native = DubboResult(0x02, kind + b"\x01xHZ", 5, 20)
+    assert response.pseudo(b":exception") == said
+    assert response.pseudo(b":serialization") == b"hessian2"

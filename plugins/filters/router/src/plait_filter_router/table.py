@@ -24,7 +24,7 @@ from plait.api import (
 from plait_filter_router.domains import Domains
 from plait_filter_router.matching import Test, compile_match, plain_prefix
 from plait_filter_router.plan import PlannedRoute, plan_route
-from plait_filter_router.trees import Find, compile_tree
+from plait_filter_router.trees import Find, compile_remembering
 
 TLS_RULES = ("", "none", "external_only", "all")
 
@@ -79,7 +79,7 @@ class Host:
             return made
 
         try:
-            return compile_tree(matcher, plan)
+            return compile_remembering(matcher, plan)
         except ConfigError as error:
             what = f"matcher of virtual host {host.name!r}: {error.what}"
             raise ConfigError(what, expected=error.expected, hint=error.hint) from error

@@ -29,8 +29,10 @@ from __future__ import annotations
 from struct import Struct
 from zlib import crc32
 
-from plait.api import LocalProtocolError
+from plait.api import LocalProtocolError, Message, Native
+from plait_protocol_bolt.attributes import attribute_of
 from plait_protocol_bolt.block import BoltBlock
+from plait_protocol_bolt.content import SOFA_REQUEST
 
 RESPONSE_TYPE = 0
 REQUEST_TYPE = 1
@@ -54,20 +56,25 @@ V1_RESPONSE = Struct(">BBHBIBHHHI")
 V2_REQUEST = Struct(">BBBHBIBBiHHI")
 V2_RESPONSE = Struct(">BBBHBIBBHHHI")
 
+# The same fixed parts of v1, with the four bytes in front as one number: what most frames begin with.
+WHOLE_REQUEST = Struct(">IxIBiHHI")
+WHOLE_RESPONSE = Struct(">IxIxHHHI")
+V1_ONE_WAY = 0x01020001
+V1_REQUESTS = (0x01010001, V1_ONE_WAY)
+V1_ANSWER = 0x01000002
+
 LONGEST_SHORT = 0x7FFF
 NO_TIMEOUT = -1
 
-_I32 = Struct(">i")
 
-
-class BoltFrame:
+class BoltFrame(Native):
     """What Bolt itself says about a message: ``Message.native`` of every request and response of this protocol.
 
-    Filters read it; to change a message, change the message. ``head`` is everything in front of the content, as it came
-    (and the message's ``raw``); ``content_length`` is known even where the content is still on its way.
+    Filters read it; to change a message, change the message. ``head`` is everything in front of the content;
+    ``content_length`` is known even where the content is still on its way.
     """
 
-    __slots__ = ("answered", "beginning", "block", "content_length", "head", "layout")
+    __slots__ = ("beginning", "block", "content_length", "head", "layout")
 
     def __init__(self, head: bytes, layout: int, content_length: int, block: BoltBlock) -> None:
         self.head: bytes = head
@@ -75,7 +82,6 @@ class BoltFrame:
         self.content_length: int = content_length
         self.block: BoltBlock = block
         self.beginning: bytes = b""  # of a content that comes in pieces, as far as the method's name is looked for
-        self.answered: bool = False
 
     @property
     def version(self) -> int:
@@ -146,6 +152,19 @@ class BoltFrame:
         at = self._fixed()
         length = int.from_bytes(self.head[at - 8 : at - 6], "big")
         return self.head[at : at + length]
+
+    def find(self, name: bytes, message: Message) -> bytes | None:
+        """``:class-name``, ``:codec`` and ``:version``; of a request also what ``attribute_of`` knows."""
+        if name == b":class-name":
+            return self.raw_class_name or None
+        if name == b":codec":
+            return str(self.codec).encode()
+        if name == b":version":
+            return str(self.version).encode()
+        if self.type == RESPONSE_TYPE:
+            return None
+        hessian = self.codec == HESSIAN and self.raw_class_name == SOFA_REQUEST
+        return attribute_of(message, (self.beginning or message.body) if hessian else b"", name)
 
     def _fixed(self) -> int:
         """The length of the fixed part."""

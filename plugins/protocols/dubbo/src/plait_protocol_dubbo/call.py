@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from plait.api import UNGROWN, Block, Field, decode
+from plait.api import UNGROWN, Block, Field, Message, Native, decode
 from plait_protocol_dubbo.form import Attachments, BrokenBody, Form
 from plait_protocol_dubbo.forms import FORMS
 from plait_protocol_dubbo.frame import EXCEPTION, NAMES, NULL, OK, SERIALIZATION, TWO_WAY, WITH_ATTACHMENTS
@@ -18,7 +18,7 @@ _PARAMETER = re.compile(rb"\[*(?:[BCDFIJSZV]|L[^;]*;)")
 _NO_SPELLING: dict[bytes, bytes] = {}
 
 
-class LazyBlock(Block):
+class LazyBlock(Block, Native):
     """Attachments as headers; ``broken`` once they were looked for and are not what they should be.
 
     Messages that are ``streamed`` pass in pieces: their attachments are not known and cannot be changed. ``spelling``
@@ -73,6 +73,10 @@ class LazyBlock(Block):
         """The serialization by name: hessian2, fastjson2 …"""
         number = self.flag & SERIALIZATION
         return NAMES.get(number) or str(number)
+
+    def find(self, name: bytes, message: Message) -> bytes | None:
+        """``:serialization``, by name, for routes, logs and policies."""
+        return self.serialization.encode() if name == b":serialization" else None
 
     def spell(self, name: str) -> None:
         """Write an attachment that is added under ``name`` as it is spelt here; headers know lower case only."""
@@ -185,6 +189,14 @@ class DubboCall(LazyBlock):
         value = self.index.get(b"timeout", b"")
         return int(value) / 1000 if len(value) < 10 and value.isdigit() else 0.0
 
+    def find(self, name: bytes, message: Message) -> bytes | None:
+        """Also ``:dubbo-version``, ``:service-version`` and ``:parameter-types``."""
+        if name == b":service-version":
+            return self.front.version or None
+        if name == b":parameter-types":
+            return self._descriptor()[0] or None
+        return self.front.dubbo_version or None if name == b":dubbo-version" else super().find(name, message)
+
     @property
     def parameter_types(self) -> str:
         """The JVM descriptor of the parameters, such as ``Ljava/lang/String;I``; empty also when it cannot be read."""
@@ -249,6 +261,12 @@ class DubboResult(LazyBlock):
         self.spelling = _NO_SPELLING
         self.status = status
         self._raw = None
+
+    def find(self, name: bytes, message: Message) -> bytes | None:
+        """Also ``:exception``, which is ``true`` where the method was called and raised."""
+        if name == b":exception":
+            return b"true" if self.is_exception else None
+        return super().find(name, message)
 
     @property
     def kind(self) -> int:

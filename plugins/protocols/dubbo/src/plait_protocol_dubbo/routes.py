@@ -10,7 +10,7 @@ from collections.abc import Callable
 import attrs
 
 from plait import CustomCondition, HeaderMatcher, Request
-from plait.stream import compile_headers
+from plait.stream import compile_headers, compile_request_headers
 from plait_protocol_dubbo.call import DubboCall
 
 
@@ -38,14 +38,18 @@ class ServiceIs(CustomCondition):
 
 @attrs.frozen
 class AttachmentsMatch(CustomCondition):
-    """Whether the attachments match all of these."""
+    """Whether the attachments, and what goes by a name with a colon in front, match all of these."""
 
     headers: tuple[HeaderMatcher, ...]
 
     def compile(self) -> Callable[[Request], bool]:
         """A call over a request."""
-        match = compile_headers(self.headers)
-        return lambda request: match(request.headers)
+        pseudo = tuple(one for one in self.headers if one.name.startswith(":"))
+        match = compile_headers(tuple(one for one in self.headers if one not in pseudo))
+        if not pseudo:
+            return lambda request: match(request.headers)
+        match_pseudo = compile_request_headers(pseudo)
+        return lambda request: match_pseudo(request) and match(request.headers)
 
 
 @attrs.frozen

@@ -57,7 +57,7 @@ VOCABULARY: Mapping[str, ValueType] = {
 
 
 class HeaderMap:
-    """The headers of a request as Mixer has them: with HTTP/2's pseudo-headers among them."""
+    """The headers of a request as Mixer has them: with HTTP/2's pseudo-headers, and those of RPC, among them."""
 
     def __init__(self, request: Request) -> None:
         self._request = request
@@ -68,13 +68,8 @@ class HeaderMap:
         value = request.headers.get(name)
         if value is not None or name[:1] != ":":
             return value
-        pseudo = {
-            ":method": request.method,
-            ":path": request.path,
-            ":authority": request.authority,
-            ":scheme": request.scheme,
-        }
-        return pseudo.get(name) or None
+        found = request.pseudo(name.lower().encode())
+        return None if found is None else found.decode("utf-8", "surrogateescape")
 
     def __len__(self) -> int:
         return len(self._request.headers)
