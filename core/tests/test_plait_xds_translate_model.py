@@ -129,6 +129,7 @@ load_assignment:
         max_requests_per_connection=5,
         per_connection_buffer_limit_bytes=4096,
         idle_timeout_s=0.0,
+        protocol_by="caller",
     )
 
 

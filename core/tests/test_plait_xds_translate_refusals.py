@@ -400,7 +400,15 @@ REFUSED_BY_ENVOY_TOO: dict[str, tuple[tuple[int, str], str]] = {
         cluster(
             f"typed_extension_protocol_options: {{{HTTP_OPTIONS}: {{'@type': type.googleapis.com/{HTTP_OPTIONS}}}}}"
         ),
-        "39:40: no protocol is given, expected explicit_http_config or use_downstream_protocol_config",
+        "39:40: no protocol is given, "
+        "expected one of explicit_http_config, use_downstream_protocol_config, auto_config",
+    ),
+    "a choice without a handshake": (
+        cluster(
+            f"typed_extension_protocol_options: {{{HTTP_OPTIONS}: {{'@type': type.googleapis.com/{HTTP_OPTIONS}, "
+            "auto_config: {}}}"
+        ),
+        "39:5: auto_config needs a handshake that agrees on a protocol, expected TLS",
     ),
     "flushed never": (
         extra("stats_flush_interval: 400s"),

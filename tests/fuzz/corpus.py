@@ -17,6 +17,8 @@ HTTP1_REQUESTS = (
     b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: t\r\n\r\n3;x=y\r\nhel\r\n0\r\nt: 1\r\n\r\n",
     b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nExpect: 100-continue\r\n\r\n",
     b"CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\nabc",
+    b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+    b"HTTP2-Settings: AAMAAABk\r\n\r\nPRI",
 )
 HTTP1_RESPONSES = (
     b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
@@ -73,3 +75,11 @@ def http2_responses() -> list[bytes]:
 
 def _http2_request() -> Request:
     return Request(Headers([(b"accept", b"*/*"), (b"x-request-id", b"4d2f")]), 0, b"GET", b"/a?b=c", b"shop.example")
+
+
+def hpack_stories() -> list[bytes]:
+    """What encoders of HTTP/2 say on a connection each, block after block, each behind its length in a byte."""
+    told = json.loads((PROTOCOLS / "http2" / "tests" / "data" / "stories.json").read_text())["blocks"]
+    stories = [[bytes.fromhex(block) for _, block in story] for encoder in told.values() for story in encoder.values()]
+    said = [b"".join(bytes([len(block)]) + block for block in story if len(block) < 256) for story in stories]
+    return [story for story in said if story]

@@ -22,6 +22,9 @@ from plait_protocol_dubbo.front import FRONT_BYTES
 from plait_protocol_hessian import Decoder, Dialect, HessianError, Limits, dumps, loads
 from plait_protocol_http1 import Http1Client, Http1Server
 from plait_protocol_http2 import Http2Client, Http2Server
+from plait_protocol_http2.errors import Violation
+from plait_protocol_http2.hpack import Decoder as HpackDecoder
+from plait_protocol_http2.hpack import encode_field
 from plait_protocol_http2.options import PREFACE
 from tests.fuzz import corpus
 
@@ -302,6 +305,19 @@ def _http2_client(data: bytes) -> None:
     _told(make, data, way)
 
 
+def _hpack(data: bytes) -> None:
+    """Blocks of one connection, each behind its length; what was read can be written, and is then read as the same."""
+    decoder = HpackDecoder(4096)
+    while data:
+        block, data = data[1 : 1 + data[0]], data[1 + data[0] :]
+        try:
+            fields = decoder.decode(block)
+        except Violation:
+            return
+        written = b"".join(encode_field(name, value) for name, value in fields)
+        assert HpackDecoder(4096).decode(written) == fields
+
+
 def _begun(ways: Sequence[int], frames: Sequence[bytes]) -> list[bytes]:
     """Inputs for a codec: each frame in each way."""
     return [bytes([way]) + frame for frame in frames for way in ways]
@@ -320,4 +336,5 @@ TARGETS = {
     "http1_client": Target(_http1_client, _begun(range(4), corpus.HTTP1_RESPONSES)),
     "http2_server": Target(_http2_server, _begun(_WAYS, corpus.http2_requests())),
     "http2_client": Target(_http2_client, _begun(_WAYS, corpus.http2_responses())),
+    "hpack": Target(_hpack, corpus.hpack_stories()),
 }

@@ -304,6 +304,60 @@ async def test_connect_passes_in_every_mix(down: int, up: int) -> None:
 
 
 @live
+@mixed
+@pytest.mark.parametrize("side", ["caller", "upstream"])
+async def test_tunnel_that_either_side_gives_up_ends_on_the_other(down: int, up: int, side: str) -> None:
+    opened, over = asyncio.Event(), asyncio.Event()
+
+    async def serve(session: Session, message: Message) -> None:
+        session.h2.send_headers(message.id, [(b":status", b"200")])
+        await session.flush()
+        opened.set()
+        if side == "upstream":
+            await session.until(lambda: message.body, "data")
+            await session.reset(message)
+        else:
+            await session.until(lambda: message.over, "the end")
+        over.set()
+
+    async def serve_http1(peer: Peer, number: int) -> None:
+        await peer.head()
+        await peer.send(b"HTTP/1.1 200 OK\r\n\r\n")
+        opened.set()
+        if side == "upstream":
+            await peer.exactly(5)
+            peer.reset()
+        await peer.rest()
+        over.set()
+
+    handler: Handler = Http2Upstream(serve, whole=False) if up == 2 else serve_http1
+    routes: list[Json] = [{"match": {"connect_matcher": {}}, "route": {"cluster": "up"}}]
+    async with between(handler, up=cluster_of(up), routes=routes, upgrade_configs=CONNECT) as (mesh, _):
+        if down == 2:
+            session = await dial(mesh)
+            message = await session.send_head([(b":method", b"CONNECT"), (b":authority", b"far:443")], False)
+            await session.until(lambda: message.status, "the tunnel")
+            await opened.wait()
+            await session.send(message, b"hello", end=False)
+            if side == "caller":
+                await session.reset(message)
+            else:
+                await session.done(message)
+            assert (await ask(mesh, 1, b"", b"/x"))[0] == 404, "others go on"
+        else:
+            client = await mesh.connect()
+            await client.send(b"CONNECT far:443 HTTP/1.1\r\nhost: far:443\r\n\r\n")
+            await client.head()
+            await opened.wait()
+            await client.send(b"hello")
+            if side == "caller":
+                client.reset()
+            else:
+                await client.rest()
+        await over.wait()
+
+
+@live
 async def test_websocket_is_refused_by_an_upstream_without_extended_connect() -> None:
     async with between(Http2Upstream(echo), upgrade_configs=WEBSOCKET) as (mesh, _):
         client = await mesh.connect()

@@ -8,7 +8,7 @@ import pytest
 from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
 
-from tests.integration.harness import LISTENER, Json, get, live, status_of, until
+from tests.integration.harness import LISTENER, Json, Peer, get, live, status_of, until
 from tests.integration.http2 import Http2Upstream, Message, Session, between, dial, echo, http2_options, stay
 
 LARGEST_ID = (1 << 31) - 1
@@ -161,6 +161,27 @@ async def test_reset_of_a_caller_reaches_the_upstream_and_no_other_stream() -> N
         await session.done(two)
         assert bytes(two.body) == b"fine"
         assert mesh.log.flags == ["DC", ""]
+
+
+@live
+async def test_reset_of_a_caller_reaches_an_upstream_of_http1_that_has_nothing_to_say() -> None:
+    asked, ended = asyncio.Event(), list[str]()
+
+    async def serve(peer: Peer, number: int) -> None:
+        await peer.message()
+        asked.set()
+        try:
+            ended.append("end" if not await peer.reader.read(1) else "more")
+        except ConnectionResetError:
+            ended.append("reset")
+
+    async with between(serve, up={}) as (mesh, _):
+        session = await dial(mesh)
+        message = await session.ask(b"GET", b"/slow")
+        await asked.wait()
+        await session.reset(message)
+        await until(lambda: ended, "the end upstream")
+        assert ended == ["reset"]
 
 
 @live

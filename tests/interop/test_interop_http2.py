@@ -121,6 +121,18 @@ def test_curl_sends_and_gets_a_hundred_megabytes(place: Place, way: str, version
     answer.unlink()
 
 
+@pytest.mark.parametrize("way", ["1", "2", "2-2"])
+def test_curl_goes_on_in_http2_after_an_offer(place: Place, way: str) -> None:
+    small, echo = (f"http://127.0.0.1:{place.ports[way]}/{name}" for name in ("small", "echo"))
+    form = " %{http_version} %{http_code} %{num_connects}\n"
+    told = run(tool("curl"), "-sSi", "--http2", "-w", form, small, small).decode()
+    assert told.count("HTTP/1.1 101 Switching Protocols") == 1
+    assert re.findall(r"small from \w+ (2 200 \d)", told) == ["2 200 1", "2 200 0"]
+    # an offer with a body is not taken up
+    told = run(tool("curl"), "-sS", "--http2", "-d", "body", "-w", " %{http_version}", echo).decode()
+    assert told == "body 1.1"
+
+
 @pytest.mark.parametrize("way", ["2", "2-2", "1-2"])
 def test_curl_downloads_a_hundred_megabytes(place: Place, way: str, tmp_path: Path) -> None:
     answer = tmp_path / "answer"
@@ -179,6 +191,15 @@ def echoed(port: int, directory: Path, *arguments: str) -> bool:
 def test_nghttp_sees_the_trailers_of_nghttpd(place: Place, way: str) -> None:
     told = run(tool("nghttp"), "-nv", f"http://127.0.0.1:{place.ports[way]}/small").decode()
     assert re.search(r"recv \(stream_id=\d+\) x-end: 1", told)
+
+
+@pytest.mark.parametrize("way", ["1", "2", "2-2"])
+def test_nghttp_goes_on_in_http2_after_an_offer(place: Place, way: str) -> None:
+    url = f"http://127.0.0.1:{place.ports[way]}/small"
+    told = run(tool("nghttp"), "-nuv", "-m", "5", url).decode()
+    assert "HTTP Upgrade success" in told
+    assert len(re.findall(r"recv \(stream_id=\d+\) :status: 200", told)) == 5
+    assert run(tool("nghttp"), "-u", url) in (b"small from node", b"small from nghttpd")
 
 
 @pytest.mark.parametrize("way", ["1", "2", "2-2"])

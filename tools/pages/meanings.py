@@ -62,6 +62,7 @@ _HTTP = {
     "downstream_cx_length_ms": "how long connections were open",
     "downstream_cx_max_duration_reached": "connections closed because of `max_connection_duration`",
     "downstream_cx_max_requests_reached": "connections closed because of `max_requests_per_connection`",
+    "downstream_cx_http1_total": "connections on which HTTP/1 was spoken; there is one such counter for each protocol",
     "downstream_cx_protocol_error": "connections on which the caller broke the protocol",
     "downstream_cx_rx_bytes_total": "bytes received",
     "downstream_cx_total": "connections",
@@ -99,10 +100,11 @@ _HTTP = {
     "rq_total": "requests that reached the router",
 }
 
-_OF_HTTP_ALONE = ("downstream_rq_http1_total", "fault.", "grpc_web.")
+_OF_HTTP_ALONE = ("downstream_cx_http1_total", "downstream_rq_http1_total", "fault.", "grpc_web.")
 
 _RPC = {
     **{name: meaning for name, meaning in _HTTP.items() if not name.startswith(_OF_HTTP_ALONE)},
+    "downstream_cx_bolt_total": "connections on which Bolt was spoken; there is one such counter for the protocol",
     "downstream_rq_bolt_total": "calls in Bolt; there is one such counter for the protocol that is spoken",
     "downstream_rq_decoding_error": "breaches of the protocol by callers",
     "downstream_rq_error": "answers of the classes 4xx and 5xx, in HTTP's terms",
@@ -111,7 +113,8 @@ _RPC = {
 }
 
 _DUBBO = {
-    **{name: meaning for name, meaning in _RPC.items() if name != "downstream_rq_bolt_total"},
+    **{name: meaning for name, meaning in _RPC.items() if "_bolt_" not in name},
+    "downstream_cx_dubbo_total": "connections",
     "downstream_rq_dubbo_total": "calls",
     "request": "calls",
     "request_active": "calls under way",

@@ -83,6 +83,7 @@ from plait.api.message import (
     Request,
     Reset,
     Response,
+    Switch,
     Trailers,
     Window,
 )
@@ -198,6 +199,7 @@ __all__ = [
     "Stream",
     "StreamFilter",
     "StringMatcher",
+    "Switch",
     "TerminalFilter",
     "Thresholds",
     "Timer",

@@ -194,7 +194,9 @@ class Cluster:
     """envoy.config.cluster.v3.Cluster.
 
     ``type`` is ``static``, ``strict_dns``, ``logical_dns`` or ``eds``; ``lb_policy`` ``round_robin``, ``random`` or
-    ``least_request``. ``protocol`` names how to speak to it (empty: as the caller did) and ``protocol_options`` how.
+    ``least_request``. ``protocol`` names what to speak to it (empty: the default of who asks) and ``protocol_options``
+    how. With ``protocol_by`` ``caller`` that is what the caller speaks, with ``alpn`` what TLS agrees on;
+    ``protocol_choices`` has what that may be, best one first, with the options of each.
     Where a smaller share of its hosts than ``panic_threshold`` is healthy, health is ignored.
     """
 
@@ -213,6 +215,8 @@ class Cluster:
     idle_timeout_s: float = 3600.0
     protocol: str = ""
     protocol_options: object = None
+    protocol_by: str = ""
+    protocol_choices: Mapping[str, object] = attrs.field(factory=dict, hash=False)
     transport_socket: Extension | None = None
     alt_stat_name: str = ""
     health_check: HealthCheck | None = None

@@ -22,6 +22,7 @@ INTERIM = 7
 PING = 8
 GOAWAY = 9
 WINDOW = 10
+SWITCH = 11
 
 
 class Event:
@@ -346,6 +347,24 @@ class GoAway(Event):
         self.id = 0
         self.last_id = last_id
         self.reason = reason
+
+
+class Switch(Event):
+    """A request that offers to go on in another protocol on this connection, named as HTTP's Upgrade names it.
+
+    Who takes the offer up writes ``answer`` and makes a codec of that protocol ``adopt`` the request with the offer's
+    ``settings``. For who does not, the request is like any other: its codec reads and answers it either way.
+    """
+
+    __slots__ = ("answer", "protocol", "request", "settings")
+    kind = SWITCH
+
+    def __init__(self, request: Request, protocol: bytes, settings: bytes, answer: bytes) -> None:
+        self.id = request.id
+        self.request = request
+        self.protocol = protocol
+        self.settings = settings
+        self.answer = answer
 
 
 class Window(Event):

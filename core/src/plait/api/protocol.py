@@ -100,6 +100,17 @@ class ServerCodec(_Windows, ABC):
         """Give one stream up; None where that takes closing the connection."""
         return None
 
+    def adopt(self, request: Request, settings: bytes) -> bool:
+        """Begin with a request that was read in another protocol, with the settings of its ``Switch``.
+
+        The request gets the id that it has here. False where the settings are no good, or the protocol never begins so.
+        """
+        return False
+
+    def leave(self) -> bytes:
+        """The bytes that are held, for the codec that goes on in this one's place."""
+        return b""
+
     def drain(self) -> bytes:
         """Tell the peer to send no new requests, and let ``closing`` turn true once it sends none.
 
@@ -178,7 +189,7 @@ class ProtocolType:
     ``server_codec`` and ``client_codec`` take the protocol's options (an object of ``options``, or None for its
     defaults). ``local_response(request, status, body, details)`` says an error or an early answer in the protocol's own
     terms; ``status`` is HTTP's. ``sniff(prefix)`` looks at the first bytes of a connection; ``alpn`` is what the
-    protocol is called where TLS negotiates it (RFC 7301).
+    protocol is called where TLS negotiates it (RFC 7301), ``upgrade`` where a request without TLS offers to go on so.
     """
 
     name: str
@@ -189,3 +200,4 @@ class ProtocolType:
     sniff: Callable[[bytes], Sniff] = _no_sniff
     options: type | None = None
     alpn: str = ""
+    upgrade: bytes = b""

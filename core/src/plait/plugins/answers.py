@@ -128,6 +128,10 @@ def _is_callable(value: object) -> str:
     return "" if callable(value) else "a callable"
 
 
+def _is_bytes(value: object) -> str:
+    return "" if isinstance(value, bytes) else "bytes"
+
+
 def _is_text(value: object) -> str:
     return "" if isinstance(value, str) else "text"
 
@@ -180,6 +184,7 @@ _CHECKS: Mapping[str, Check] = {
     "local_response": _is_callable,
     "sniff": _is_callable,
     "alpn": _is_text,
+    "upgrade": _is_bytes,
     "pool_mode": _is_pool_mode,
     "options": _is_settings,
 }

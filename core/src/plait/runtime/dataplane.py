@@ -207,10 +207,15 @@ class DataPlane(Context):
 
     def _make_cluster(self, config: ClusterConfig) -> Cluster:
         made: UpstreamTransportSocket | None = None
+        others: dict[str, UpstreamTransportSocket] = {}
         if config.transport_socket is not None:
             context = self.for_chain(f"cluster.{config.alt_stat_name or config.name}")
             made = context.build(UpstreamTransportSocketType, config.transport_socket, config)
-        cluster = Cluster(self._share(config), self._stats_of(config), made)
+            if config.protocol_by == "caller":  # one offers h2 and one does not
+                for name in config.protocol_choices:
+                    spoken = attrs.evolve(config, protocol=name)
+                    others[name] = context.build(UpstreamTransportSocketType, config.transport_socket, spoken)
+        cluster = Cluster(self._share(config), self._stats_of(config), made, others)
         if config.health_check is not None:
             cluster.checker = HealthChecker(cluster, config.health_check, self.protocol, self.stats, self.spawn)
         return cluster

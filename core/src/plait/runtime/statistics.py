@@ -118,13 +118,17 @@ class StatsStore(Stats):
         """Let ``read`` say the value of a counter (``grows``) or gauge whenever statistics are taken."""
         self._observed[name] = (read, grows)
 
+    def refresh(self) -> None:
+        """Read what is observed: counters and gauges are then as they are now."""
+        for name, (read, grows) in self._observed.items():
+            (self.counter(name) if grows else self.gauge(name)).value = read()
+
     def take(self) -> StatsDelta:
         """What changed since the last take; a new name is told once even where nothing was counted.
 
         Take at least once a second: until then each value of a histogram is kept.
         """
-        for name, (read, grows) in self._observed.items():
-            (self.counter(name) if grows else self.gauge(name)).value = read()
+        self.refresh()
         counters: dict[str, int] = {}
         counted = self._counted
         for name, counter in self._counters.items():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import struct
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("plait.stream")
 _now = time.monotonic
 
+_NO_LINGER = struct.pack("ii", 1, 0)
 _RESET_TEXT = "upstream connect error or disconnect/reset before headers. reset reason: "
 
 
@@ -179,11 +182,23 @@ class ClientConnection(asyncio.Protocol, Timed):
         frame = self.codec.encode_reset(forward.id, reason)
         if frame is None:
             self.codec.reusable = False
+            if not self.codec.half_closes:
+                self._linger_not()
             self.close(local=True)
             return
         if frame:
             self.write(frame)
         self.pool.done(self)
+
+    def _linger_not(self) -> None:
+        """Let the connection end with RST.
+
+        An end says no more than that nothing follows the request: a peer with nothing to write would go on working for
+        nobody. A tunnel ends with an end all the same, because that delivers what it carries.
+        """
+        sock = self.transport.get_extra_info("socket")
+        if sock is not None and not self.lost and not self.transport.is_closing():
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
 
     def sent(self, forward: Forward) -> None:
         """All of a request that gets no response is written."""

@@ -16,12 +16,13 @@ from plait.api.config import RetryPolicy
 from plait.api.headers import Headers
 from plait.api.message import Request, Response
 from plait.api.stream import STOP, Stream, Verdict
+from plait.stream.agreeing import agreed_pool
 from plait.stream.exchange import ServerStream
 from plait.stream.mirror import Mirror, chosen
 from plait.stream.pool import Pool, pool_of
 from plait.stream.retries import RetryRule, Tries
 from plait.stream.sink import Sink
-from plait.upstream.cluster import Cluster, Host
+from plait.upstream.cluster import BY_ALPN, Cluster, ConnectionPool, Host
 
 if TYPE_CHECKING:
     from plait.stream.client import ClientConnection
@@ -155,13 +156,23 @@ class Forward(Sink):
         self.host = host
         host.requests += 1
         cluster.stats.rq_total.value += 1
-        proxy = stream.owner.proxy
-        pool = host.pools.get(cluster.protocol or proxy.upstream_name)
+        owner = stream.owner
+        proxy = owner.proxy
+        spoken = cluster.protocol or (owner.protocol.name if cluster.follows_caller else proxy.upstream_name)
+        pool = host.pools.get(spoken)
         if pool is None:
-            pool = pool_of(host, proxy.upstream_protocol(cluster), proxy.context)
+            pool = self._new_pool(host)
         connection = pool.take(self)  # type: ignore[attr-defined]  # only plait.stream.pool fills Host.pools
         if connection is not None and not self.connected(connection, now):
             pool.done(connection)  # type: ignore[attr-defined]
+
+    def _new_pool(self, host: Host) -> ConnectionPool:
+        owner, cluster = self.stream.owner, self.cluster
+        context = owner.proxy.context
+        if cluster.protocol == BY_ALPN:
+            return agreed_pool(host, [context.protocol(name) for name in cluster.config.protocol_choices], context)
+        spoken = owner.protocol if cluster.follows_caller else owner.proxy.upstream_protocol(cluster)
+        return pool_of(host, spoken, context)
 
     def connected(self, connection: ClientConnection, now: float) -> bool:
         """A connection is ours for this request; False when the request could not be sent and it is free again."""

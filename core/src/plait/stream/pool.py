@@ -12,7 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from plait.api.context import Context
-from plait.api.protocol import PoolMode, ProtocolType
+from plait.api.protocol import ClientCodec, PoolMode, ProtocolType
 from plait.net.wheel import Timed, TimerWheel, ticks
 from plait.stream.client import ClientConnection
 from plait.upstream.cluster import ConnectionPool, Host
@@ -50,7 +50,8 @@ class Pool(ConnectionPool, Timed):
         self.wheel: TimerWheel = context.wheel
         self.multiplexed = protocol.pool_mode is PoolMode.MULTIPLEXED
         config = host.cluster.config
-        self._options = config.protocol_options
+        choices = config.protocol_choices
+        self._options = choices.get(protocol.name) if choices else config.protocol_options
         self._max_requests = config.max_requests_per_connection
         self._idle_s = config.idle_timeout_s
         self._idle: list[ClientConnection] = []  # one at a time: those without a stream
@@ -116,11 +117,9 @@ class Pool(ConnectionPool, Timed):
 
     async def _connect(self) -> None:
         self.cluster.opening -= 1  # ``connect`` counts it from here on
-        codec = self.protocol.client_codec(self._options)
-        if self._connections:  # what the host allows there, it will allow here; until it says more
-            codec.max_streams = min(codec.max_streams, max(1, self._connections[-1].codec.max_streams))
+        codec = self.new_codec()
         try:
-            _, connection = await connect(self.host, lambda: ClientConnection(self, codec))
+            _, connection = await connect(self.host, lambda: ClientConnection(self, codec), self.protocol.name)
         except ConnectFailed as error:
             self.connecting -= 1
             self._fail_waiting(error)
@@ -130,6 +129,13 @@ class Pool(ConnectionPool, Timed):
         if self.multiplexed:
             self._connections.append(connection)
         self._serve(connection)
+
+    def new_codec(self) -> ClientCodec:
+        """For a connection to be opened."""
+        codec = self.protocol.client_codec(self._options)
+        if self._connections:  # what the host allows there, it will allow here; until it says more
+            codec.max_streams = min(codec.max_streams, max(1, self._connections[-1].codec.max_streams))
+        return codec
 
     def _fail_waiting(self, error: ConnectFailed) -> None:
         """A connection could not be had. Those that no other attempt will serve hear of it."""

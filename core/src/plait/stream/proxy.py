@@ -18,7 +18,7 @@ from plait.api.connection import Connection, TerminalFilter
 from plait.api.context import Context, Counter, Stats
 from plait.api.errors import PluginError, ProtocolError
 from plait.api.message import Response
-from plait.api.protocol import ProtocolType
+from plait.api.protocol import ProtocolType, ServerCodec
 from plait.api.telemetry import AccessLog
 from plait.net.wheel import TimerWheel, ticks
 from plait.stream.chain import FilterChain
@@ -40,13 +40,26 @@ def sum_of(counters: Iterable[Counter]) -> Callable[[], int]:
     return lambda: sum([counter.value for counter in counters])
 
 
+class Sum:
+    """What counters come to, as if it were a counter that is only read."""
+
+    def __init__(self, counters: Iterable[Counter]) -> None:
+        self._read = sum_of(counters)
+
+    @property
+    def value(self) -> int:
+        """The sum now."""
+        return self._read()
+
+
 class ProxyStats:
     """Envoy's ``http.<prefix>.downstream_…`` statistics (other protocols: their own first word), as attributes.
 
-    With ``rpc`` responses are counted by their code, too, and by response flag, and those of our own.
+    Requests are counted by protocol; their total is the sum. With ``rpc`` responses are counted by their code, too, and
+    by response flag, and those of our own.
     """
 
-    def __init__(self, stats: Stats, prefix: str, protocol: str, rpc: bool = False) -> None:
+    def __init__(self, stats: Stats, prefix: str, protocols: Iterable[str], rpc: bool = False) -> None:
         prefix += "."
         self._stats = stats
         self._prefix = prefix
@@ -65,7 +78,8 @@ class ProxyStats:
         self.cx_length = stats.histogram(prefix + "downstream_cx_length_ms")
         self.flow_paused = counter(prefix + "downstream_flow_control_paused_reading_total")
         self.flow_resumed = counter(prefix + "downstream_flow_control_resumed_reading_total")
-        self.rq_total = counter(prefix + "downstream_rq_total")
+        self.requests = {name: counter(f"{prefix}downstream_rq_{name}_total") for name in protocols}
+        self.rq_total = Sum(self.requests.values())
         self.rq_unanswered = counter(prefix + "downstream_rq_unanswered")
         self.rq_rx_reset = counter(prefix + "downstream_rq_rx_reset")
         self.rq_tx_reset = counter(prefix + "downstream_rq_tx_reset")
@@ -79,9 +93,10 @@ class ProxyStats:
         unusual = counter(prefix + "downstream_rq_unusual")  # a status that is in no class
         self.classes: dict[int, Counter] = defaultdict(lambda: unusual)
         self.classes.update({n: counter(f"{prefix}downstream_rq_{n}xx") for n in range(1, 6)})
+        self.cx_protocol = {name: counter(f"{prefix}downstream_cx_{name}_total") for name in self.requests}
         total, unanswered, classes = self.rq_total, self.rq_unanswered, (*self.classes.values(), unusual)
         completed = sum_of(classes)
-        stats.observe(f"{prefix}downstream_rq_{protocol}_total", sum_of((total,)), grows=True)
+        stats.observe(prefix + "downstream_rq_total", lambda: total.value, grows=True)
         stats.observe(prefix + "downstream_rq_completed", completed, grows=True)
         stats.observe(
             prefix + "downstream_rq_active", lambda: total.value - completed() - unanswered.value, grows=False
@@ -169,7 +184,7 @@ class StreamProxy(TerminalFilter):
         self.limits = limits
         self.buffer_limit_bytes = limits.buffer_limit_bytes
         self.max_requests = limits.max_requests_per_connection
-        self.stats = ProxyStats(context.stats, stat_prefix, protocols[0].name, rpc)
+        self.stats = ProxyStats(context.stats, stat_prefix, [protocol.name for protocol in protocols], rpc)
         self.access_logs = tuple(access_logs)
         self.connections: set[ServerConnection] = set()
         self._sniffing: set[Sniffing] = set()
@@ -192,6 +207,17 @@ class StreamProxy(TerminalFilter):
         """A connection that speaks ``protocol``."""
         codec = protocol.server_codec(self._options.get(protocol.name))
         return ServerConnection(self, connection, protocol, codec)
+
+    def offered(self, connection: Connection, name: bytes) -> tuple[ProtocolType, ServerCodec] | None:
+        """The protocol that a request of ``connection`` offers to go on in, and its codec, where that is spoken here.
+
+        Not with TLS, which has its own way to agree on a protocol (RFC 7540, 3.3).
+        """
+        if connection.tls is None and connection.transport_protocol != "tls":
+            for protocol in self.protocols:
+                if protocol.upgrade == name:
+                    return protocol, protocol.server_codec(self._options.get(protocol.name))
+        return None
 
     def upstream_protocol(self, cluster: Cluster) -> ProtocolType:
         """What to speak to ``cluster``."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from plait.api.connection import Connection
 from plait.api.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from plait.api.headers import Headers
-from plait.api.message import DATA, FAULT, REQUEST, RESET, TRAILERS, WINDOW, Fault, Request, Reset
+from plait.api.message import DATA, FAULT, REQUEST, RESET, SWITCH, TRAILERS, WINDOW, Fault, Request, Reset, Switch
 from plait.api.protocol import PoolMode, ProtocolType, ServerCodec
 from plait.net.wheel import Timed
 from plait.stream.exchange import ServerStream
@@ -50,6 +50,7 @@ class ServerConnection(asyncio.Protocol, Timed):
         self.last_active = connection.started
         self.write_paused = False  # downstream is slower than what we write
         self._stats = proxy.stats
+        self._requests_total = proxy.stats.requests[protocol.name]
         self._joined: Joined | None = None
         self._feeding = False
         self._paused = False
@@ -63,12 +64,16 @@ class ServerConnection(asyncio.Protocol, Timed):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
+        self._begin_protocol()
+        self.proxy.opened(self)
+
+    def _begin_protocol(self) -> None:
+        self._stats.cx_protocol[self.protocol.name].value += 1
         if self.protocol.pool_mode is PoolMode.MULTIPLEXED:
             self._joined = Joined(self.transport)
             self.write = self._joined.write
         else:
             self.write = self.transport.write
-        self.proxy.opened(self)
 
     def data_received(self, data: bytes) -> None:
         size = len(data)
@@ -90,7 +95,7 @@ class ServerConnection(asyncio.Protocol, Timed):
                             continue
                         stream = ServerStream(self, event, now)  # type: ignore[arg-type]
                         streams[event.id] = stream
-                        self._stats.rq_total.value += 1
+                        self._requests_total.value += 1
                         if limited:
                             self._count_request()
                         stream.run()
@@ -108,6 +113,9 @@ class ServerConnection(asyncio.Protocol, Timed):
                 self._flush()
             if not codec.held:
                 break
+            if codec is not self.codec:  # what is held is the first of another protocol
+                data, codec = codec.leave(), self.codec
+                continue
             if streams or self._lost:
                 self.pause_reading()
                 break
@@ -155,6 +163,26 @@ class ServerConnection(asyncio.Protocol, Timed):
                 stream.abandon(cast("Reset", event).reason, "DC")
         elif kind == FAULT:
             self._fault(cast("Fault", event).error, event.id)
+        elif kind == SWITCH:
+            self._switch(event)
+
+    def _switch(self, offer: Switch) -> None:
+        """Go on in another protocol if that is one of ours; the request is served, once, in whichever there is then."""
+        request = offer.request
+        found = self.proxy.offered(self.connection, offer.protocol)
+        if found is not None and found[1].adopt(request, offer.settings):
+            self.transport.write(offer.answer)
+            self.protocol, self.codec = found
+            self.flow_controlled = self.codec.flow_controlled
+            self.codec.congested = self.write_paused
+            self._requests_total = self._stats.requests[self.protocol.name]
+            self._begin_protocol()
+            self._flush()
+        stream = self.streams[request.id] = ServerStream(self, request, _now())
+        self._requests_total.value += 1
+        if self.proxy.max_requests:
+            self._count_request()
+        stream.run()
 
     def _fault(self, error: ProtocolError, id: int) -> None:
         """Answer what broke the protocol with the protocol's own error, count it, and close where framing is lost."""
@@ -188,7 +216,7 @@ class ServerConnection(asyncio.Protocol, Timed):
         stream = ServerStream(self, request, _now())
         stream.request_done = True
         self.streams[id] = stream
-        self._stats.rq_total.value += 1
+        self._requests_total.value += 1
         stream.reply(error.status, str(error), details=error.counter, flag="DPE" if error.status != 408 else "")
 
     def stream_finished(self, stream: ServerStream) -> None:

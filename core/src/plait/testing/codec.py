@@ -6,7 +6,20 @@ from collections.abc import Callable, Iterable, Sequence
 
 from plait.api import message
 from plait.api.errors import ProtocolError
-from plait.api.message import Data, Event, Fault, GoAway, Interim, Message, Ping, Request, Reset, Response, Trailers
+from plait.api.message import (
+    Data,
+    Event,
+    Fault,
+    GoAway,
+    Interim,
+    Message,
+    Ping,
+    Request,
+    Reset,
+    Response,
+    Switch,
+    Trailers,
+)
 from plait.api.protocol import ClientCodec, ServerCodec
 
 Told = tuple[object, ...]
@@ -64,6 +77,9 @@ def _add(told: list[Told], given: Sequence[Event]) -> None:
     for event in given:
         if told and told[-1][:2] == ("fault", 0) and not told[-1][-1]:  # 0 is an id in some protocols
             raise AssertionError(f"{event!r} follows a fault of the whole connection")
+        if isinstance(event, Switch):
+            told.append(("switch", event.id, event.protocol, event.settings, event.answer))
+            event = event.request
         if isinstance(event, Message):
             told.append(_head(event))
             if event.end:

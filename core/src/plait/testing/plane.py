@@ -133,10 +133,12 @@ class RunningPlane:
 
     def counter(self, name: str) -> int:
         """The value of a counter now."""
+        self.plane.stats.refresh()
         return self.plane.stats.counter(name).value
 
     def gauge(self, name: str) -> int:
         """The value of a gauge now."""
+        self.plane.stats.refresh()
         return self.plane.stats.gauge(name).value
 
     async def _apply(self, bootstrap: Bootstrap) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from plait.api.config import Address, Endpoint
@@ -20,6 +20,9 @@ from plait.upstream.balancer import make_balancer
 if TYPE_CHECKING:
     from plait.upstream.health import HealthChecker
 
+
+BY_ALPN = "by alpn"
+"""What a cluster's protocol and its hosts' pools are called where each connection agrees on a protocol of its own."""
 
 SocketName = tuple[str, int] | str  # what a socket connects to: host and port, or a path
 
@@ -146,8 +149,13 @@ class Cluster:
     """Hosts that are alike. ``requests_active``, ``pending`` and the others are what the circuit breakers count."""
 
     def __init__(
-        self, config: ClusterConfig, stats: ClusterStats, transport_socket: UpstreamTransportSocket | None = None
+        self,
+        config: ClusterConfig,
+        stats: ClusterStats,
+        transport_socket: UpstreamTransportSocket | None = None,
+        transport_sockets: Mapping[str, UpstreamTransportSocket] | None = None,
     ) -> None:
+        """``transport_sockets`` are those of single protocols, where they differ from the other one."""
         self.requests_active = 0
         self.pending = 0
         self.connections = 0
@@ -155,8 +163,10 @@ class Cluster:
         self.retries = 0
         self.config = config
         self.name = config.name
-        self.protocol = config.protocol
+        self.protocol = BY_ALPN if config.protocol_by == "alpn" else config.protocol
+        self.follows_caller = config.protocol_by == "caller"
         self.transport_socket = transport_socket
+        self.transport_sockets = transport_sockets or {}
         self.stats = stats
         stats.clusters.add(self)
         thresholds = config.thresholds

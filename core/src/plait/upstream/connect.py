@@ -26,8 +26,8 @@ class ConnectFailed(UpstreamError):
         self.timed_out = timed_out
 
 
-async def connect(host: Host, factory: Callable[[], _P]) -> tuple[asyncio.Transport, _P]:
-    """Open a connection whose protocol ``factory`` makes; raises ConnectFailed.
+async def connect(host: Host, factory: Callable[[], _P], spoken: str = "") -> tuple[asyncio.Transport, _P]:
+    """Open a connection whose protocol ``factory`` makes; ``spoken`` names what is spoken on it. Raises ConnectFailed.
 
     Cancelling it closes the attempt. Counts of the cluster and host are kept here until the connection is made;
     ``closed`` is for the protocol to call when it is lost; it keeps its ``transport`` under that name.
@@ -46,7 +46,7 @@ async def connect(host: Host, factory: Callable[[], _P]) -> tuple[asyncio.Transp
 
     try:
         async with asyncio.timeout(cluster.config.connect_timeout_s):
-            transport = await dial(host, make)
+            transport = await dial(host, make, spoken)
     except TimeoutError as error:
         _give_up(host, made)
         stats.cx_connect_fail.value += 1
@@ -72,9 +72,13 @@ async def connect(host: Host, factory: Callable[[], _P]) -> tuple[asyncio.Transp
     return transport, made[-1]
 
 
-async def dial(host: Host, factory: Callable[[], asyncio.BaseProtocol]) -> asyncio.Transport:
-    """A connection that nobody counts, and whose time who calls limits; raises OSError or UpstreamError."""
-    transport_socket = host.cluster.transport_socket
+async def dial(host: Host, factory: Callable[[], asyncio.BaseProtocol], spoken: str = "") -> asyncio.Transport:
+    """A connection that nobody counts, and whose time who calls limits; raises OSError or UpstreamError.
+
+    ``spoken`` names what is spoken on it, where the transport socket depends on that.
+    """
+    cluster = host.cluster
+    transport_socket = cluster.transport_sockets.get(spoken, cluster.transport_socket)
     if transport_socket is None:
         return (await _open(factory, host.address))[0]
     return await _secured(transport_socket, factory, host)

@@ -49,6 +49,7 @@ def test_status_moves_to_the_head() -> None:
     assert response.headers.get("x") is None
     assert (stream.returned_body, response.trailers, response.end) == (MESSAGE, None, True)
     assert stream.forwarded_body == MESSAGE
+    assert stream.request.headers.get("te") == "trailers"
 
 
 def test_failure_is_503() -> None:

@@ -100,7 +100,7 @@ def test_settings_reach_the_proxy() -> None:
     assert (limits.stream_idle_timeout_s, limits.max_connection_duration_s) == (4.0, 5.0)
     assert limits.max_requests_per_connection == 6
     assert proxy.serve(Connection(cast("Any", None)), proxy.protocols[0]).codec.options == Options(7)
-    assert proxy.stats.rq_total.name == "http.in.downstream_rq_total"
+    assert proxy.stats.requests["http1"].name == "http.in.downstream_rq_http1_total"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from plait.api import Data, Event, Fault, Headers, LocalProtocolError, Request, Response, Trailers
+from plait.api import Data, Event, Fault, Headers, LocalProtocolError, Request, Response, Switch, Trailers
+from plait.testing import check_codec
 from plait_protocol_http1 import Http1Options, Http1Server, expects_continue, local_response
 
 GET = b"GET /hello?x=1 HTTP/1.1\r\nHost: shop\r\nX-Name: Value\r\n\r\n"
@@ -356,13 +357,72 @@ def test_refused_upgrade_goes_on_with_the_next_request() -> None:
     assert ask(codec, b"").raw_path == b"/hello?x=1"
 
 
-def test_upgrade_to_http2_and_one_with_a_body_are_not_offered() -> None:
-    h2c = (
-        b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade, http2-settings\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n\r\n"
-    )
-    request = ask(Http1Server(), h2c)
-    assert (request.upgrade, request.end) == (b"", True)
-    assert request.headers.find(b"http2-settings") is None
+def h2c(*lines: bytes, method: bytes = b"GET") -> bytes:
+    """A request that offers to go on in HTTP/2, with these lines for the usual ones."""
+    usual = (b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABk")
+    return b"\r\n".join((method + b" /hello?x=1 HTTP/1.1", b"Host: a", *(lines or usual), b"", b""))
+
+
+def test_an_offer_to_go_on_in_http2_is_told_with_its_request() -> None:
+    codec = Http1Server()
+    for _ in range(2):  # the second head is one that was read before
+        (offer,) = codec.feed(h2c())
+        assert isinstance(offer, Switch)
+        assert (offer.protocol, offer.settings) == (b"h2c", b"AAMAAABk")
+        assert offer.answer == b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n"
+        request = offer.request
+        assert (request.upgrade, request.end, request.raw_path) == (b"", True, b"/hello?x=1")
+        assert request.headers.find(b"http2-settings") is None
+        # nobody took it up
+        assert codec.encode_response(request, response(200)).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_what_comes_behind_an_offer_goes_to_the_next_protocol_or_is_the_next_request() -> None:
+    codec = Http1Server()
+    (offer,) = codec.feed(h2c() + b"PRI")
+    codec.feed(b" *")
+    assert codec.leave() == b"PRI *"
+    assert not codec.held
+    (offer,) = (codec := Http1Server()).feed(h2c() + GET)
+    assert isinstance(offer, Switch)
+    codec.encode_response(offer.request, response(200))
+    assert isinstance(codec.feed(b"")[0], Request)
+    check_codec(Http1Server, h2c() + b"PRI")
+
+
+USUAL = (b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABk")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        h2c(b"Connection: Upgrade", *USUAL[1:]),
+        h2c(b"Connection: HTTP2-Settings", *USUAL[1:]),
+        h2c(*USUAL[1:]),
+        h2c(*USUAL[:2]),
+        h2c(*USUAL, b"HTTP2-Settings: AAMAAABk"),
+        h2c(b"Connection: Upgrade, HTTP2-Settings, close", *USUAL[1:]),
+        h2c(*USUAL[::2], b"Upgrade: h2"),
+        h2c(*USUAL[::2], b"Upgrade: h2c, websocket"),
+        h2c(*USUAL, b"Content-Length: 1", method=b"POST") + b"a",
+        h2c(*USUAL, b"Transfer-Encoding: chunked", method=b"POST") + b"0\r\n\r\n",
+        h2c(*USUAL).replace(b"HTTP/1.1", b"HTTP/1.0"),
+        b"CONNECT a:80" + h2c(*USUAL)[14:],
+    ],
+)
+def test_other_offers_are_not_for_http2(text: bytes) -> None:
+    (request, *_) = Http1Server(Http1Options(accept_http_10=True)).feed(text)
+    assert isinstance(request, Request)
+    assert request.upgrade in (b"", b"h2", b"websocket")
+
+
+def test_no_offer_is_told_while_the_connection_is_ending() -> None:
+    codec = Http1Server()
+    codec.drain()
+    assert isinstance(codec.feed(h2c())[0], Request)
+
+
+def test_upgrade_with_a_body_is_not_offered() -> None:
     body = b"POST / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\nContent-Length: 1\r\n\r\na"
     request = ask(Http1Server(), body)
     assert (request.upgrade, request.end, request.body) == (b"", True, b"a")

@@ -1,8 +1,11 @@
-"""HPACK: the examples of RFC 7541, appendix C, another implementation as oracle, and everything that is no block."""
+"""HPACK: RFC 7541's examples, blocks of other encoders, another implementation as oracle, and what is no block."""
 
 from __future__ import annotations
 
 import contextlib
+import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hpack import Decoder as OtherDecoder
@@ -106,6 +109,25 @@ def test_stories_of_the_rfc_are_read(name: str) -> None:
         story = [("3fe101" + story[0][0], story[0][1]), *story[1:]]  # the encoder says that it made its table smaller
     for block, fields in story:
         assert decoder.decode(bytes.fromhex(block)) == fields
+
+
+# tests/data/README.md says whose they are
+TOLD: dict[str, Any] = json.loads((Path(__file__).parent / "data" / "stories.json").read_text())
+
+
+@pytest.mark.parametrize("story", TOLD["fields"])
+@pytest.mark.parametrize("encoder", TOLD["blocks"])
+def test_stories_that_other_encoders_tell_are_read(encoder: str, story: str) -> None:
+    blocks: list[tuple[int, str]] = TOLD["blocks"][encoder][story]
+    told: list[list[list[str]]] = TOLD["fields"][story]
+    largest = max(size for size, _ in blocks)
+    decoder = Decoder(largest)
+    allowed = largest
+    for (size, block), fields in zip(blocks, told, strict=True):
+        if size != allowed:
+            decoder.allow(size)
+            allowed = size
+        assert decoder.decode(bytes.fromhex(block)) == [(name.encode(), value.encode()) for name, value in fields]
 
 
 # RFC 7541, C.2

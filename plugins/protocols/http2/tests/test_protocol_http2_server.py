@@ -466,7 +466,7 @@ def test_a_request_of_another_protocol_can_be_the_first_stream() -> None:
     server = Http2Server()
     request = Request(Headers([(b"host", b"a")]), 7, b"GET", b"/", b"a", "HTTP/1.1")
     assert server.adopt(request, base64.urlsafe_b64encode(bytes.fromhex("000400000005")).rstrip(b"="))
-    assert request.id == 1
+    assert (request.id, request.protocol) == (1, "HTTP/2")
     found = parse(server.encode_response(request, answer(200, body=b"hello world")))
     assert [frame[0] for frame in found] == [frames.SETTINGS, frames.WINDOW_UPDATE, frames.HEADERS, frames.DATA]
     assert found[-1][3] == b"hello"
@@ -474,7 +474,7 @@ def test_a_request_of_another_protocol_can_be_the_first_stream() -> None:
     assert isinstance(second, Request)
 
 
-@pytest.mark.parametrize("settings", [b"AAA", b"!!!!", b"AAQAAAAFAA", b"AAQAAAAF\xff"])
+@pytest.mark.parametrize("settings", [b"AAA", b"!!!!", b"AAQAAP//", b"AAQAAAAFAA", b"AAQAAAAF\xff"])
 def test_settings_that_are_none_begin_nothing(settings: bytes) -> None:
     assert not Http2Server().adopt(Request(Headers([]), 1), settings)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from plait.api.config import Cluster, Thresholds
 from plait.api.extension import UpstreamTransportSocketType
 from plait.xds import messages
@@ -11,7 +13,7 @@ from plait.xds.positions import Where
 from plait.xds.translate.endpoint import assignment
 from plait.xds.translate.health_check import health_check
 from plait.xds.translate.transport_socket import transport_socket
-from plait.xds.translate.upstream_http import UpstreamHttp, upstream_http
+from plait.xds.translate.upstream_http import UpstreamHttp, protocol_choices, upstream_http
 from plait.xds.translate.values import duration_s, enum_name, wrapped
 
 if TYPE_CHECKING:
@@ -22,8 +24,8 @@ _HANDLED = frozenset(
         "name", "alt_stat_name", "type", "eds_cluster_config", "connect_timeout", "per_connection_buffer_limit_bytes",
         "lb_policy", "least_request_lb_config", "round_robin_lb_config", "load_balancing_policy", "load_assignment",
         "circuit_breakers", "max_requests_per_connection", "common_http_protocol_options", "http_protocol_options",
-        "typed_extension_protocol_options", "dns_refresh_rate", "dns_lookup_family", "transport_socket",
-        "health_checks", "common_lb_config",
+        "http2_protocol_options", "protocol_selection", "typed_extension_protocol_options", "dns_refresh_rate",
+        "dns_lookup_family", "transport_socket", "health_checks", "common_lb_config",
     )
 )  # fmt: skip
 _NO_EFFECT = {
@@ -58,6 +60,10 @@ def cluster(message: Any, where: Where, translator: Translator) -> Cluster:
     if limit < 1:
         at = where / "per_connection_buffer_limit_bytes"
         translator.report(at.error(f"per_connection_buffer_limit_bytes is {limit}", expected="at least 1"))
+    secured = transport_socket(message, UpstreamTransportSocketType, where, translator)
+    if http.by == "alpn" and secured is None:
+        at = where / "typed_extension_protocol_options"
+        translator.report(at.error("auto_config needs a handshake that agrees on a protocol", expected="TLS"))
     return Cluster(
         name=message.name,
         type=kind,
@@ -74,7 +80,9 @@ def cluster(message: Any, where: Where, translator: Translator) -> Cluster:
         idle_timeout_s=http.idle_timeout_s,
         protocol=http.protocol,
         protocol_options=http.options,
-        transport_socket=transport_socket(message, UpstreamTransportSocketType, where, translator),
+        protocol_by=http.by,
+        protocol_choices=http.choices,
+        transport_socket=secured,
         alt_stat_name=message.alt_stat_name,
         health_check=health_check(message.health_checks, where / "health_checks", translator, http.protocol),
         panic_threshold=_panic_threshold(message.common_lb_config, where / "common_lb_config", translator),
@@ -216,10 +224,14 @@ def _http(message: Any, where: Where, translator: Translator) -> UpstreamHttp:
         return made.with_requests(requests)
     common, at = message.common_http_protocol_options, where / "common_http_protocol_options"
     translator.only(common, at, handled={"idle_timeout", "max_requests_per_connection"})
-    protocol, made_options = "", None
-    if message.HasField("http_protocol_options"):
-        protocol = "http1"
-        fields = {"http_protocol_options": message.http_protocol_options}
-        made_options = translator.protocol_options(protocol, where, fields)
     idle = duration_s(common, "idle_timeout", at, IDLE_TIMEOUT_S)
-    return UpstreamHttp(protocol, made_options, idle, wrapped(common, "max_requests_per_connection", requests))
+    made = UpstreamHttp(
+        idle_timeout_s=idle, max_requests_per_connection=wrapped(common, "max_requests_per_connection", requests)
+    )
+    if enum_name(message, "protocol_selection") == "use_downstream_protocol":
+        return attrs.evolve(made, by="caller", choices=protocol_choices(message, where, translator, {}))
+    for field, protocol in (("http2_protocol_options", "http2"), ("http_protocol_options", "http1")):
+        if message.HasField(field):
+            made_options = translator.protocol_options(protocol, where, {field: getattr(message, field)})
+            return attrs.evolve(made, protocol=protocol, options=made_options)
+    return made

@@ -5,10 +5,12 @@ Those are a TypedStruct under the name that generic_proxy has for the protocol's
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from plait.api.errors import ConfigError
 from plait.xds import messages
 from plait.xds.positions import Where
 from plait.xds.translate.values import duration_s, wrapped
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 NAME = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _RPC_PREFIX = "plait.generic_proxy.codecs."
 _CODECS = {"http_protocol_options": "http1", "http2_protocol_options": "http2", "http3_protocol_options": "http3"}
+_KINDS = {"explicit_http_config": "", "use_downstream_protocol_config": "caller", "auto_config": "alpn"}
+_SEVERAL = {"http_protocol_options", "http2_protocol_options"}
 _NO_EFFECT = {"upstream_http_protocol_options": "it is about TLS, which the cluster does not speak"}
 
 
@@ -30,6 +34,8 @@ class UpstreamHttp:
     options: object = None
     idle_timeout_s: float = 3600.0
     max_requests_per_connection: int = 0
+    by: str = ""
+    choices: Mapping[str, object] = attrs.field(factory=dict, hash=False)
 
     def with_requests(self, limit: int) -> UpstreamHttp:
         """With the limit of the cluster's own field where this has none."""
@@ -67,36 +73,56 @@ def _rpc(protocol: str, packed: Any, where: Where, translator: Translator) -> Up
     return UpstreamHttp(protocol, translator.structured(registered.options, what, held.mapping, held.where))
 
 
+def protocol_choices(
+    message: Any, where: Where, translator: Translator, more: Mapping[str, object]
+) -> dict[str, object]:
+    """The protocols that may be spoken, best one first: of those with options, or whose plugin is there."""
+    made: dict[str, object] = {}
+    for name, field in (("http2", "http2_protocol_options"), ("http1", "http_protocol_options")):
+        try:
+            made[name] = translator.protocol_options(name, where, {field: getattr(message, field)}, **more)
+        except ConfigError:
+            if message.HasField(field):
+                raise
+    return made
+
+
 def _options(message: Any, where: Where, translator: Translator) -> UpstreamHttp:
     kind = message.WhichOneof("upstream_protocol_options")
-    handled = {"common_http_protocol_options", "explicit_http_config", "use_downstream_protocol_config"}
+    handled = {"common_http_protocol_options", *_KINDS}
     translator.only(message, where, handled, _NO_EFFECT)
     common, at = message.common_http_protocol_options, where / "common_http_protocol_options"
     known = {"idle_timeout", "max_requests_per_connection", "max_headers_count", "max_response_headers_kb"}
     translator.only(common, at, handled=known)
-    protocol, options = "", None
+    protocol, options, by = "", None, ""
+    several: dict[str, object] = {}
+    more: dict[str, object] = {
+        "max_headers_count": wrapped(common, "max_headers_count", None),
+        "max_request_headers_kb": wrapped(common, "max_response_headers_kb", None),
+    }
     if kind == "explicit_http_config":
         inside = where / kind
         codec = message.explicit_http_config.WhichOneof("protocol_config")
         if codec is None:
             raise inside.error("explicit_http_config names no protocol", expected=f"one of {', '.join(_CODECS)}")
         protocol = _CODECS[codec]
-        more: dict[str, object] = {}
-        if protocol in ("http1", "http2"):
-            more["max_headers_count"] = wrapped(common, "max_headers_count", None)
-            more["max_request_headers_kb"] = wrapped(common, "max_response_headers_kb", None)
         fields = {codec: getattr(message.explicit_http_config, codec)}
-        options = translator.protocol_options(protocol, inside, fields, **more)
-    elif kind == "use_downstream_protocol_config":
-        inside = where / kind
-        downstream = message.use_downstream_protocol_config
-        translator.only(downstream, inside, handled={"http_protocol_options"})
-        translator.only(downstream.http_protocol_options, inside / "http_protocol_options", handled=())
-    elif kind is None:
-        raise where.error("no protocol is given", expected="explicit_http_config or use_downstream_protocol_config")
+        known_options = more if protocol in ("http1", "http2") else {}
+        options = translator.protocol_options(protocol, inside, fields, **known_options)
+    elif kind in _KINDS:
+        by = _KINDS[kind]
+        config, inside = getattr(message, kind), where / kind
+        translator.only(config, inside, _SEVERAL, {"http3_protocol_options": "HTTP/3 is not spoken"})
+        several = protocol_choices(config, inside, translator, more)
+        if by == "alpn" and not several:
+            translator.protocol("http1", inside)  # says what to install
+    else:
+        raise where.error("no protocol is given", expected=f"one of {', '.join(_KINDS)}")
     return UpstreamHttp(
         protocol,
         options,
         duration_s(common, "idle_timeout", at, UpstreamHttp().idle_timeout_s),
         wrapped(common, "max_requests_per_connection", 0),
+        by,
+        several,
     )

@@ -55,6 +55,7 @@ class GrpcHttp1Bridge(StreamFilter):
             return self._frame(stream)
         if grpc.is_grpc(headers) and request.protocol.startswith("HTTP/1"):
             stream.attributes[_BRIDGED] = True
+            headers.put(b"te", b"trailers")  # as every call of gRPC says; gRPC's own servers reset those that do not
         return CONTINUE
 
     async def _frame(self, stream: Stream) -> Verdict:

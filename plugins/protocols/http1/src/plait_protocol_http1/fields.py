@@ -151,6 +151,7 @@ class Fields:
     close: bool = False
     keep_alive: bool = False
     upgrade: bytes = b""
+    http2_settings: bytes | None = None  # of an offer to go on in HTTP/2
 
     def __init__(self, raw: list[Field], host: bytes | None = None, block: Block | None = None) -> None:
         self.raw = raw
@@ -249,6 +250,7 @@ def _read_connection(fields: Fields, value: bytes, upgrade: bytes) -> None:
         fields.close = True
         return
     nominated: set[bytes] = set()
+    http2 = False
     for option in value.split(b","):
         option = option.strip(b" \t")
         if option == b"close":
@@ -258,12 +260,17 @@ def _read_connection(fields: Fields, value: bytes, upgrade: bytes) -> None:
         elif option == b"upgrade":
             for protocol in upgrade.lower().split(b","):
                 protocol = protocol.strip(b" \t")
-                # HTTP/2 is never begun by an upgrade (RFC 9113, 3.1): the request is read as if it had not asked.
-                if protocol and protocol != b"h2c":
+                if protocol == b"h2c":
+                    http2 = True
+                elif protocol:
                     fields.upgrade = protocol
                     break
         elif option and option not in _NEVER_NOMINATED and option not in _HOP_BY_HOP:
             nominated.add(option)
+    if http2 and not fields.upgrade and b"http2-settings" in nominated:
+        settings = [value for name, value in fields.raw if name == b"http2-settings"]
+        if len(settings) == 1:
+            fields.http2_settings = settings[0]
     if nominated:
         fields.raw = [field for field in fields.raw if field[0] not in nominated]
 

@@ -160,6 +160,7 @@ class RequestHead:
         "bodiless",
         "chunked",
         "closes",
+        "http2_settings",
         "is_connect",
         "is_head",
         "length",
@@ -177,6 +178,7 @@ class RequestHead:
         """Raises RemoteProtocolError for a line and fields that do not go together."""
         self.method, self.path, self.old, self.scheme, authority = start
         self.upgrade = b""
+        self.http2_settings: bytes | None = None
         if fields.plain and self.method in _ORDINARY and not (self.old or authority):
             self.block = fields.block
             self.authority = fields.host or b""
@@ -210,10 +212,13 @@ class RequestHead:
             if self.chunked or self.length > 0:
                 word = "transfer_encoding_not_allowed" if self.chunked else "content_length_not_allowed"
                 raise refuse("CONNECT with a body", word)
-        elif fields.upgrade and not old and not self.chunked and self.length <= 0:
+        elif not (old or self.chunked or self.length > 0):
             # With a body, the offer is not taken up (RFC 9110, 7.8 lets us ignore it).
             self.upgrade = fields.upgrade
-        self.plain = not (old or self.is_head or self.is_connect or self.upgrade or self.scheme)
+            if not fields.close:
+                self.http2_settings = fields.http2_settings
+        special = self.is_head or self.is_connect or self.upgrade or self.scheme or self.http2_settings is not None
+        self.plain = not (old or special)
         self.bodiless = self.plain and not self.closes and not self.chunked and self.length <= 0
         """The head is all of the request, and nothing special about it."""
 

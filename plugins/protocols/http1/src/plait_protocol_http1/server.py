@@ -6,6 +6,9 @@ Reading goes through these states; ``_state`` names what the next byte is::
     HEAD ──► BODY ──► ANSWER ──► HEAD       HEAD ──► OFFER ──101 or 2xx──► TUNNEL ──► DEAD
       └─────────────►  │  └────► DEAD                  └────any other────► HEAD
 
+A request that offers to go on in HTTP/2 (RFC 7540, 3.2) comes as a ``Switch``. As long as nobody takes that up, it is a
+request like any other, in ANSWER.
+
 In ANSWER and OFFER whatever comes is held until the response has been encoded with its end (or accepts the tunnel).
 DEAD reads nothing any more. Bytes that are held are never copied again for each request taken out of them.
 """
@@ -24,6 +27,7 @@ from plait.api import (
     Request,
     Response,
     ServerCodec,
+    Switch,
     Trailers,
 )
 from plait_protocol_http1.body import LAST_CHUNK, ChunkedDecoder, encode_chunk, encode_trailers
@@ -55,6 +59,8 @@ _UNTIL_CLOSE = 3
 _NOTHING = 4
 
 _REMEMBERED_BYTES = 4096
+_HTTP2 = b"h2c"
+_SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n"
 _DEFAULTS = Http1Options()
 _NO_HEAD = no_head()
 _PLAIN_STATUSES = frozenset(status for status in STATUS_LINES if status >= 200 and status not in (204, 304))
@@ -135,6 +141,10 @@ class Http1Server(ServerCodec):
             self._at = 0
         self.held = True
 
+    def leave(self) -> bytes:
+        """What came behind a request that goes on in another protocol."""
+        return self._take_held()
+
     def _take_held(self) -> bytes:
         rest = self._rest[self._at :] + bytes(self._more)
         self._rest = b""
@@ -204,6 +214,8 @@ class Http1Server(ServerCodec):
             self._rest = data
             self._at = at
             self.held = True
+        if head.http2_settings is not None and not self.closing:
+            return [Switch(request, _HTTP2, head.http2_settings, _SWITCHING)]
         return [request]
 
     def _skip_empty_lines(self, data: bytes, at: int) -> Sequence[Event]:

@@ -23,5 +23,6 @@ def plait_protocols() -> list[plait.ProtocolType]:
             sniff,
             Http2Options,
             "h2",
+            b"h2c",
         )
     ]

@@ -66,9 +66,11 @@ class Http2Server(Connection, ServerCodec):
     def adopt(self, request: Request, settings: bytes) -> bool:
         """Begin with a request that another protocol read: h2c by an upgrade (RFC 7540, 3.2).
 
-        ``settings`` is the value of its field HTTP2-Settings; False where that is none. The request becomes stream 1,
-        which its sender has ended; the preface and frames of the peer follow.
+        ``settings`` is the value of its field HTTP2-Settings; False where that is not what it must be. The request
+        becomes stream 1, which its sender has ended; the preface and frames of the peer follow.
         """
+        if b"+" in settings or b"/" in settings:  # the other alphabet, which the decoder lets through
+            return False
         try:
             payload = base64.b64decode(settings + b"=" * (-len(settings) % 4), altchars=b"-_", validate=True)
             window = self._apply(frames.read_settings(payload, 0, len(payload)))
@@ -82,6 +84,7 @@ class Http2Server(Connection, ServerCodec):
         self._last_id = 1
         self._opened = 1
         request.id = 1
+        request.protocol = "HTTP/2"
         return True
 
     # reading

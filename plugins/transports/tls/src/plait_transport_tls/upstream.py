@@ -18,6 +18,8 @@ from plait_transport_tls.validation import Validator, is_named
 
 _ALPN = {"http1": ("http/1.1",), "http2": ("h2",)}
 """What is offered to a cluster of a protocol, where the settings offer nothing."""
+_BY_ALPN = ("h2", "http/1.1")
+"""The same where the protocol depends on what is agreed on."""
 
 
 class UpstreamTlsSocket(UpstreamTransportSocket):
@@ -25,8 +27,9 @@ class UpstreamTlsSocket(UpstreamTransportSocket):
 
     def __init__(self, settings: UpstreamTls, context: Context, cluster: Cluster) -> None:
         common = settings.common
+        offered = _BY_ALPN if cluster.protocol_by == "alpn" else _ALPN.get(cluster.protocol, ())
         try:
-            self.ssl_context = client_context(settings, common.alpn or _ALPN.get(cluster.protocol, ()))
+            self.ssl_context = client_context(settings, common.alpn or offered)
         except ssl.SSLError as error:
             raise PluginError(NAME, reason_of(error), remedy="check certificates, keys and ciphers") from error
         self.stats = TlsStats(context)
