@@ -12,7 +12,7 @@ from plait import CONTINUE, Stream, StreamFilter, Verdict
 from tests.integration.framed_rpc import to
 from tests.integration.harness import Peer, Upstream, cluster, live, until
 from tests.integration.test_rpc import echo, opened
-from tests.integration.wire import WIRES, Frame, RpcMesh, Wire, everything, generic, replies, serving
+from tests.integration.wire import WIRES, Frame, RpcMesh, Wire, everything, generic, replies, route_action, serving
 
 pytestmark = [pytest.mark.parametrize("wire", WIRES, ids=lambda wire: wire.name)]
 
@@ -103,6 +103,43 @@ async def test_a_slow_caller_holds_a_large_answer_back(wire: Wire) -> None:
         client.writer.transport.resume_reading()  # type: ignore[attr-defined]
         assert (await wire.read(client)).said == LARGE
         client.close()
+
+
+@live
+async def test_a_copy_that_nobody_reads_is_given_up_and_the_call_is_not(wire: Wire) -> None:
+    stuck = asyncio.Event()
+    most = [0]
+
+    async def deaf(peer: Peer, number: int) -> None:
+        peer.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await stuck.wait()
+        peer.reset()
+
+    class Measures(StreamFilter):
+        def on_request_data(self, stream: Stream, data: bytes, end: bool) -> bytes:
+            for host in mesh.plane._clusters["shadow"].hosts:
+                for pool in host.pools.values():
+                    held = [one.transport.get_write_buffer_size() for one in getattr(pool, "_connections", ())]
+                    most[0] = max(most[0], *held, 0)
+            return data
+
+    policies = [{"cluster": "shadow"}]
+    async with Upstream(serving(wire, lambda frame: b"%d" % len(frame.said))) as upstream, Upstream(deaf) as shadow:
+        config = generic(
+            wire,
+            everything(route_action("up", request_mirror_policies=policies)),
+            [cluster("up", upstream.port), cluster("shadow", shadow.port)],
+        )
+        async with RpcMesh(config, [Measures()]) as mesh:
+            client = await mesh.connect()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(client.send(wire.call(1, LARGE)))
+                assert (await wire.read(client)).said == b"%d" % len(LARGE)
+            filled_up = 8 << 20 if wire.name == "dubbo" else 0  # what is missing of the copy, up to max_padding_bytes
+            assert 0 < most[0] < (8 << 20) + filled_up
+            await until(lambda: mesh.counter("cluster.shadow.upstream_rq_tx_reset") == 1, "the copy to be given up")
+            stuck.set()
+            client.close()
 
 
 @live

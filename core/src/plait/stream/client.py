@@ -132,6 +132,11 @@ class ClientConnection(asyncio.Protocol, Timed):
         """Whether no more of the request should come for now."""
         return self.write_paused or (self.flow_controlled and self.codec.unsent(forward.id) > HELD_BYTES)
 
+    def held_bytes(self, forward: Forward) -> int:
+        """How much waits to be written: on the connection, and of the request behind its window."""
+        unsent = self.codec.unsent(forward.id) if self.flow_controlled else 0
+        return unsent + self.transport.get_write_buffer_size()
+
     def _check_window(self, forward: Forward) -> None:
         if not forward.request_ended and self.codec.unsent(forward.id) > HELD_BYTES:
             forward.upstream_slow(True)
