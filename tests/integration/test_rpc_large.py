@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from typing import Any
 
 import pytest
@@ -97,12 +98,32 @@ async def test_a_slow_caller_holds_a_large_answer_back(wire: Wire) -> None:
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]
         await client.send(wire.call(1))
         (connection,) = (await opened(mesh))._connections
-        await until(lambda: connection._paused, "the upstream to be stopped")
+        await until(lambda: connection.paused, "the upstream to be stopped")
         (transport,) = mesh.watches.transports
         assert 0 < transport.get_write_buffer_size() < HELD_AT_MOST
         client.writer.transport.resume_reading()  # type: ignore[attr-defined]
         assert (await wire.read(client)).said == LARGE
         client.close()
+
+
+@live
+async def test_a_caller_that_does_not_read_holds_no_new_call_back(wire: Wire) -> None:
+    def say(frame: Frame) -> bytes:
+        return LARGE if frame.said == b"large" else frame.said
+
+    async with Upstream(serving(wire, say)) as upstream, Watched(wire, upstream.port) as mesh:
+        stuck, other = await mesh.connect(), await mesh.connect()
+        stuck.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await stuck.send(wire.call(1, b"large"))
+        (connection,) = (await opened(mesh))._connections
+        await until(lambda: connection.paused and time.monotonic() - connection.paused_at > 0.2, "it to be stuck")
+        for id in range(1, 20):
+            await other.send(wire.call(id, b"%d" % id))
+            assert (await wire.read(other)).said == b"%d" % id
+        assert upstream.connections == 2
+        stuck.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        assert (await wire.read(stuck)).said == LARGE
+        stuck.close()
 
 
 @live

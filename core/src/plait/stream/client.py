@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
@@ -62,7 +63,8 @@ class ClientConnection(asyncio.Protocol, Timed):
         self.flow_controlled = codec.flow_controlled
         self.streams: dict[int, Forward] = {}
         self._joined: Joined | None = None
-        self._paused = 0  # streams whose downstream takes no more
+        self.paused = 0  # streams whose downstream takes no more
+        self.paused_at = 0.0  # when the first of them stopped
         stats = pool.host.cluster.stats
         self._unmatched = stats.rx_unmatched
         self._rx = stats.cx_rx_bytes
@@ -89,7 +91,7 @@ class ClientConnection(asyncio.Protocol, Timed):
         if self.lost or self.transport.is_closing():
             return
         wait_s = codec.heartbeat_s
-        if self.heard or self._paused:  # what we do not read, we cannot hear
+        if self.heard or self.paused:  # what we do not read, we cannot hear
             self._pinged = False
         elif self._pinged:
             self.host.cluster.stats.cx_heartbeat_timeout.value += 1
@@ -363,8 +365,9 @@ class ClientConnection(asyncio.Protocol, Timed):
         if self.flow_controlled:
             self.codec.pause(forward.id)
             return
-        self._paused += 1
-        if self._paused == 1 and not self.lost:
+        self.paused += 1
+        if self.paused == 1 and not self.lost:
+            self.paused_at = time.monotonic()
             self.transport.pause_reading()
 
     def resume_stream(self, forward: Forward) -> None:
@@ -373,9 +376,9 @@ class ClientConnection(asyncio.Protocol, Timed):
             if not self.lost:
                 self.codec.resume(forward.id)
                 self._flush()
-        elif self._paused:
-            self._paused -= 1
-            if not self._paused and not self.lost:
+        elif self.paused:
+            self.paused -= 1
+            if not self.paused and not self.lost:
                 self.transport.resume_reading()
 
     def pause_writing(self) -> None:
