@@ -91,12 +91,16 @@ def look_every(limit_s: float) -> int:
 
 
 class Limits:
-    """Clocks and limits of a proxy's connections; seconds, 0 for none."""
+    """Clocks and limits of a proxy's connections; seconds, 0 for none.
+
+    A connection is idle while no request is under way on it; with ``heartbeats``, only while nothing comes at all.
+    """
 
     def __init__(
         self,
         *,
         idle_timeout_s: float = 3600.0,
+        heartbeats: bool = False,
         request_timeout_s: float = 0.0,
         request_headers_timeout_s: float = 0.0,
         stream_idle_timeout_s: float = 300.0,
@@ -105,6 +109,7 @@ class Limits:
         buffer_limit_bytes: int = 1 << 20,
     ) -> None:
         self.idle_timeout_s = idle_timeout_s
+        self.heartbeats = heartbeats
         self.request_timeout_s = request_timeout_s
         self.request_headers_timeout_s = request_headers_timeout_s
         self.stream_idle_timeout_s = stream_idle_timeout_s
@@ -214,6 +219,9 @@ class StreamProxy(TerminalFilter):
         """Read a connection's clocks and let it wait for the next look."""
         now, limits, stats = _now(), self.limits, self.stats
         info = connection.connection
+        if limits.heartbeats and info.bytes_received != connection.heard_bytes:
+            connection.heard_bytes = info.bytes_received
+            connection.last_active = now
         if (
             limits.max_connection_duration_s
             and now - info.started >= limits.max_connection_duration_s
@@ -229,7 +237,11 @@ class StreamProxy(TerminalFilter):
             elif partial and limits.request_timeout_s and partial >= limits.request_timeout_s:
                 stats.rq_timeout.value += 1
                 connection.refuse_slow(408, "request_overall_timeout")
-            elif limits.idle_timeout_s and now - max(connection.last_active, info.started) >= limits.idle_timeout_s:
+            elif (
+                limits.idle_timeout_s
+                and now - max(connection.last_active, info.started) >= limits.idle_timeout_s
+                and not connection.draining
+            ):
                 stats.cx_idle_timeout.value += 1
                 info.details = "connection_idle_timeout"
                 connection.drain()
