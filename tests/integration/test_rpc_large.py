@@ -91,6 +91,56 @@ async def test_a_slow_upstream_holds_a_large_call_back(wire: Wire) -> None:
         client.close()
 
 
+class Waits(StreamFilter):
+    """Lets no call, or no answer, pass before ``go``, as one that asks somebody else; wants no body."""
+
+    def __init__(self, direction: str) -> None:
+        self.direction = direction
+        self.go = asyncio.Event()
+        self.streams: list[Any] = []
+
+    async def on_request(self, stream: Stream) -> Verdict:
+        self.streams.append(stream)
+        if self.direction == "call":
+            await self.go.wait()
+        return CONTINUE
+
+    async def on_response(self, stream: Stream) -> Verdict:
+        if self.direction == "answer":
+            await self.go.wait()
+        return CONTINUE
+
+
+@pytest.mark.parametrize("direction", ["call", "answer"])
+@live
+async def test_a_filter_that_waits_holds_no_more_than_the_limit(wire: Wire, direction: str) -> None:
+    waits = Waits(direction)
+    async with (
+        Upstream(serving(wire, lambda frame: LARGE if frame.said == b"large" else frame.said[:5])) as upstream,
+        RpcMesh(generic(wire, everything(to("up")), [cluster("up", upstream.port)]), [waits]) as mesh,
+    ):
+        client = await mesh.connect()
+        async with asyncio.TaskGroup() as group:
+            if direction == "call":
+                group.create_task(client.send(wire.call(1, LARGE)))
+                paused, resumed = (f"generic_proxy.test.downstream_flow_control_{word}_reading_total" for word in (
+                    "paused", "resumed"))  # fmt: skip
+                await until(lambda: mesh.counter(paused) > mesh.counter(resumed), "the caller to be stopped")
+                (stream,) = waits.streams
+                assert 0 < stream.waiting._request_bytes < HELD_AT_MOST + (1 << 20)
+            else:
+                await client.send(wire.call(1, b"large"))
+                pool = await opened(mesh)
+                await until(lambda: pool._connections[0].paused, "the upstream to be stopped")
+                (stream,) = waits.streams
+                held = sum(len(piece) for piece, _ in stream.waiting._response)
+                assert 0 < held < HELD_AT_MOST
+            waits.go.set()
+            said = (await wire.read(client)).said
+            assert said == (LARGE[:5] if direction == "call" else LARGE)
+        client.close()
+
+
 @live
 async def test_a_slow_caller_holds_a_large_answer_back(wire: Wire) -> None:
     async with Upstream(serving(wire, lambda frame: LARGE)) as upstream, Watched(wire, upstream.port) as mesh:
