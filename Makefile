@@ -10,7 +10,7 @@ help:
 	@echo "make demo     watch requests pass through real sidecars"
 	@echo "make test     the tests that need nothing but this checkout"
 	@echo "make interop  install the real peers, then the tests against them"
-	@echo "make bench    measure Plait beside Envoy, HAProxy and nginx"
+	@echo "make bench    measure Plait beside Envoy, HAProxy, nginx and others"
 	@echo "make check    ruff, mypy, import-linter"
 	@echo "make docs     the documentation, into docs/_build"
 	@echo "make lock     renew requirements.lock from the pyproject files"

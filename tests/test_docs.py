@@ -8,6 +8,7 @@ block that is a file of the repository is the same as that file.
 from __future__ import annotations
 
 import doctest
+import itertools
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -29,8 +30,8 @@ from tests.documents.checkout import Checkout
 
 PAGES = sorted(
     path
-    for pattern in ("README.md", "docs/**/*.md", "core/README.md", "plait-all/README.md", "plugins/*/*/README.md",
-                    "examples/**/README.md", "changelog.d/README.md")
+    for pattern in ("README.md", "CONTRIBUTING.md", "docs/**/*.md", "core/README.md", "plait-all/README.md",
+                    "plugins/*/*/README.md", "examples/**/README.md", "changelog.d/README.md")
     for path in ROOT.glob(pattern)
     if "_build" not in path.parts
 )  # fmt: skip
@@ -78,6 +79,14 @@ def test_a_block_that_is_a_file_of_the_repository_is_the_same(block: Block) -> N
 @pytest.mark.parametrize("block", [*of("python"), *of("toml")], ids=str)
 def test_a_file_is_one_of_the_repository_or_of_a_plugin_that_is_tried(block: Block) -> None:
     assert block.page in PLUGIN_PAGES or in_repository(block)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_headings_leave_out_no_level(page: Path) -> None:
+    text = re.sub(r"^( *)```.*?^\1```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    levels = [len(marks) for marks in re.findall(r"^(#+) ", text, re.MULTILINE)]
+    assert levels[0] == 1
+    assert [upper for upper, lower in itertools.pairwise(levels) if lower > upper + 1] == [], "sphinx warns of it"
 
 
 # configurations

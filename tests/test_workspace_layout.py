@@ -8,13 +8,19 @@ from typing import Any
 
 import pytest
 
+from plait import FilterType, ProtocolType, RegistryType
+from plait.plugins import Catalogue, discover
+
 ROOT = Path(__file__).parents[1]
 PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/*/pyproject.toml"))
 # Distributions that plugins are built on: they register nothing, so they have no entry points and depend on no core.
 LIBRARIES = [ROOT / "plugins/protocols/hessian"]
 REGISTERED = [folder for folder in PLUGINS if folder not in LIBRARIES]
 PUBLISHED = [ROOT / "core", *PLUGINS, ROOT / "plait-all"]
+LISTED = "plait.extensions"
 KINDS = {"protocols", "filters", "transports", "registries", "telemetry", "policies"}
+# What `plait.testing` has for a plugin that registers such a thing, beside `check_plugin`.
+KITS = {FilterType: "run_filter(", ProtocolType: "check_codec(", RegistryType: "check_registry("}
 POSTURES = {
     "robust_to_untrusted_downstream",
     "robust_to_untrusted_downstream_and_upstream",
@@ -37,6 +43,12 @@ def import_name(folder: Path) -> str:
     return name.replace("-", "_")
 
 
+def plugins_in(folder: Path) -> list[str]:
+    """The plugins of a distribution, as `check_plugin` is asked for them: `filters:fault`."""
+    groups = load(folder)["project"]["entry-points"]
+    return [f"{group.removeprefix('plait.')}:{name}" for group in groups for name in groups[group] if group != LISTED]
+
+
 @pytest.mark.parametrize("folder", PUBLISHED, ids=relative)
 def test_distribution_declares_what_the_catalogue_shows(folder: Path) -> None:
     project = load(folder)["project"]
@@ -54,6 +66,15 @@ def test_dependencies_have_lower_bounds_only(folder: Path) -> None:
     for requirement in load(folder)["project"]["dependencies"]:
         # a beta is named where a library has nothing else: pip takes none otherwise
         assert re.fullmatch(r"[A-Za-z0-9._-]+>=[0-9.]+(b[0-9]+)?", requirement), requirement
+
+
+@pytest.mark.parametrize("folder", [ROOT / "core", *PLUGINS], ids=relative)
+def test_readme_says_what_every_dependency_is_for(folder: Path) -> None:
+    names = {re.split(">=", line)[0] for line in load(folder)["project"]["dependencies"]} - {"plait"}
+    if folder.name != "core":
+        names.discard("attrs")  # settings are made with it
+    readme = (folder / "README.md").read_text()
+    assert [name for name in sorted(names) if f"`{name}`" not in readme] == []
 
 
 @pytest.mark.parametrize("folder", PLUGINS, ids=relative)
@@ -79,6 +100,26 @@ def test_plugin_is_found_through_its_entry_points(folder: Path) -> None:
     for group in groups.values():
         for target in group.values():
             assert target == name or target.startswith(f"{name}.")
+
+
+@pytest.mark.parametrize("folder", REGISTERED, ids=relative)
+def test_plugin_passes_the_conformance_kits_of_its_kinds(folder: Path) -> None:
+    tests = "\n".join(path.read_text() for path in (folder / "tests").rglob("test_*.py"))
+    assert "check_plugin(" in tests
+    catalogue = Catalogue(discover())
+    for plugin in plugins_in(folder):
+        assert f'"{plugin}"' in tests, f"check_plugin({plugin!r}) is called"
+        for registered in catalogue.load(plugin):
+            kit = KITS.get(type(registered), "")
+            assert kit in tests, f"{kit}…) is called, for {registered.name}"
+
+
+@pytest.mark.parametrize("folder", PLUGINS, ids=relative)
+def test_readme_says_how_far_to_trust_it(folder: Path) -> None:
+    readme = (folder / "README.md").read_text()
+    [status] = re.findall(r"Development Status :: \d - (\w+)", (folder / "pyproject.toml").read_text())
+    assert f"Status: {status.lower()}." in readme
+    assert "Security posture: " in readme
 
 
 def test_no_two_plugins_list_the_same_extension() -> None:

@@ -12,6 +12,7 @@ from plait.plugins import Catalogue
 from plait.runtime import admin_http
 from plait.runtime.admin import PAGES, Admin
 from plait.runtime.admin_http import AdminServer, Answer, Ask
+from plait.runtime.admin_pages import clusters_json, clusters_text, merge_clusters
 from plait.runtime.options import RunOptions
 from plait.runtime.statistics import MergedStats, StatsStore
 from plait.xds.store import ConfigStore, Resources
@@ -152,6 +153,31 @@ def test_clusters_add_up_workers_and_show_the_configured_limits() -> None:
     (host,) = status["host_statuses"]
     assert host["address"] == {"socket_address": {"address": "10.0.0.1", "port_value": 80}}
     assert {"name": "rq_error", "type": "COUNTER", "value": "8"} in host["stats"]
+
+
+@pytest.mark.parametrize(
+    ("told", "flags", "status"),
+    [
+        ([{}, {}], "healthy", {"eds_health_status": "HEALTHY"}),
+        ([{"healthy": False}], "/failed_eds_health", {"eds_health_status": "UNHEALTHY"}),
+        (
+            [{}, {"failed_check": True}],
+            "/failed_active_hc",
+            {"eds_health_status": "HEALTHY", "failed_active_health_check": True},
+        ),
+        (
+            [{"failed_check": True, "healthy": False}, {"failed_check": True, "check_timed_out": True}],
+            "/failed_active_hc/failed_eds_health/active_hc_timeout",
+            {"eds_health_status": "UNHEALTHY", "failed_active_health_check": True, "active_hc_timeout": True},
+        ),
+    ],
+    ids=["well", "registry", "one worker's check", "everything"],
+)
+def test_clusters_say_what_is_wrong_with_a_host(told: list[dict[str, Any]], flags: str, status: dict[str, Any]) -> None:
+    merged = merge_clusters([[{"name": "a", "hosts": [{**HOST, **one}]}] for one in told])
+    assert f"a::10.0.0.1:80::health_flags::{flags}" in clusters_text(merged, lambda _: Thresholds(), bool).splitlines()
+    (host,) = clusters_json(merged, lambda _: Thresholds(), bool)["cluster_statuses"][0]["host_statuses"]
+    assert host["health_status"] == status
 
 
 def test_listeners_say_where_they_listen() -> None:

@@ -1,52 +1,10 @@
 """The dump of the configuration: Envoy's lists, defaults left out, refusals told."""
 
-import enum
 from typing import Any
 
-import attrs
-
-from plait.api import Address, Bootstrap, Cluster, Endpoint, Endpoints, Extension, FilterChain, Listener, Node
-from plait.runtime.config_dump import config_dump, moment, plain
+from plait.api import Address, Bootstrap, Cluster, Endpoint, Endpoints, Listener, Node
+from plait.runtime.config_dump import config_dump, moment
 from plait.xds.store import ConfigStore, Resources
-
-
-class Colour(enum.Enum):
-    RED = "red"
-
-
-@attrs.frozen
-class Settings:
-    words: tuple[str, ...] = ()
-    raw: bytes = b""
-    colour: Colour = Colour.RED
-    names: frozenset[str] = frozenset()
-    count: int = 1
-
-
-def test_model_is_shown_without_its_defaults() -> None:
-    settings = Settings(("a",), b"x\xff", names=frozenset(("b", "a")))
-    extension = Extension("fault", "acme.fault", settings)
-    listener = Listener("in", Address("::1", 80), (FilterChain(filters=(extension,)),), tcp_backlog_size=5)
-    assert plain(listener) == {
-        "name": "in",
-        "address": {"host": "::1", "port": 80},
-        "filter_chains": [
-            {
-                "name": "",
-                "filters": [
-                    {
-                        "name": "fault",
-                        "type": "acme.fault",
-                        "settings": {"words": ["a"], "raw": "x\\xff", "names": ["a", "b"]},
-                    }
-                ],
-            }
-        ],
-        "tcp_backlog_size": 5,
-    }
-    assert plain(Colour.RED) == "red"
-    assert plain(Settings(count=True)) == {"count": True}
-    assert plain({1: object}) == {"1": "<class 'object'>"}
 
 
 def test_moment_is_written_as_protobuf_does() -> None:

@@ -40,9 +40,9 @@ def test_traceback_follows_its_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[-1] == "KeyError: 'x'"
 
 
-def test_level_can_be_changed_and_off_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
+def test_off_is_silent_and_trace_is_not(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure_logging("off")
     logging.getLogger("a").critical("one")
-    logs.set_level("trace")
+    logs.configure_logging("trace")
     logging.getLogger("a").log(logs.TRACE, "two")
     assert capsys.readouterr().err.endswith(" trace a two\n")

@@ -52,7 +52,7 @@ def test_much_goes_out_at_once_so_that_a_full_transport_can_say_so() -> None:
         transport, joined = await made()
         for _ in range(40):
             joined.write(b"x" * 32768)
-        assert sum(map(len, transport.written)) >= 38 * 32768
+        assert sum(map(len, transport.written)) > 36 * 32768
         await asyncio.sleep(0)
         assert sum(map(len, transport.written)) == 40 * 32768
 

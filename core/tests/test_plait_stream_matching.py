@@ -3,7 +3,13 @@
 import pytest
 
 from plait.api import ConfigError, HeaderMatcher, Headers, Request, StringMatcher
-from plait.stream.matching import compile_header, compile_headers, compile_request_headers, compile_string
+from plait.stream.matching import (
+    compile_fullmatch,
+    compile_header,
+    compile_headers,
+    compile_request_headers,
+    compile_string,
+)
 
 
 @pytest.mark.parametrize(
@@ -90,3 +96,23 @@ def test_request_matches_by_its_routing_attributes(name: str, value: str) -> Non
     assert compile_request_headers((matcher, HeaderMatcher("b")))(request)
     assert not compile_request_headers((matcher, HeaderMatcher("z")))(request)
     assert compile_request_headers(())(request)
+
+
+def test_expressions_say_the_same_of_a_value_however_often_they_are_asked() -> None:
+    matches = compile_fullmatch("/[a-z]{1,300}")
+    values = [b"/known", b"/UNKNOWN", b"/" + b"a" * 300, b"/" + b"a" * 301]
+    for _ in range(3):
+        assert [matches(value) for value in values] == [True, False, True, False]
+
+
+def test_verdicts_of_expressions_take_a_bounded_room() -> None:
+    matches = compile_fullmatch("[0-9]*")
+    held: dict[bytes, bool] = matches.__self__  # type: ignore[attr-defined]  # what it is the method of
+    most = 0
+    for number in range(5000):
+        assert matches(b"%d" % number)
+        most = max(most, len(held))
+    assert most <= 1024
+    size = len(held)
+    assert matches(b"1" * 1000)
+    assert len(held) == size, "long values are not kept"

@@ -182,6 +182,31 @@ def test_only_the_first_priority_that_has_a_healthy_host_is_picked_from() -> Non
     assert picked(made(at(1, healthy=False), at(2, priority=1))) == {"127.0.0.1:2"}
 
 
+def test_who_failed_a_health_check_is_not_picked() -> None:
+    stats = FakeStats()
+    cluster = made(at(1), at(2), at(3), stats=stats)
+    cluster.hosts[1].failed_check = True
+    cluster.rebalance()
+    assert picked(cluster) == {"127.0.0.1:1", "127.0.0.1:3"}
+    assert stats.values()["cluster.c.membership_healthy"] == 2
+
+
+@pytest.mark.parametrize(
+    ("threshold", "expected"), [(0.0, set()), (0.25, {"127.0.0.1:1"}), (0.26, {f"127.0.0.1:{n}" for n in (1, 2, 3, 4)})]
+)
+def test_the_panic_threshold_is_the_configuration_s(threshold: float, expected: set[str]) -> None:
+    cluster = Cluster(ClusterConfig("c", panic_threshold=threshold), ClusterStats(FakeStats(), "c"))
+    cluster.update(resolved(at(1, healthy=bool(expected)), *[at(port, healthy=False) for port in (2, 3, 4)]))
+    assert picked(cluster) == expected
+
+
+def test_a_priority_that_is_out_is_no_panic_while_another_is_well() -> None:
+    stats = FakeStats()
+    cluster = made(*[at(port, healthy=False) for port in (1, 2, 3)], at(4, priority=1), stats=stats)
+    assert picked(cluster) == {"127.0.0.1:4"}
+    assert "cluster.c.lb_healthy_panic" not in stats.values()
+
+
 # another try
 
 

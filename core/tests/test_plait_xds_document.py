@@ -9,9 +9,11 @@ import pytest
 import yaml
 
 from plait.api.errors import ConfigError
-from plait.xds import document as document_module
-from plait.xds.document import MAX_DEPTH, Document, MappingNode, Node, ScalarNode, SequenceNode, read_file, read_yaml
+from plait.xds import yaml_text
+from plait.xds.document import MAX_DEPTH, Document, MappingNode, Node, ScalarNode, SequenceNode
+from plait.xds.files import read_file
 from plait.xds.json_text import read_json
+from plait.xds.yaml_text import read_yaml
 
 
 def plain(node: Node) -> Any:
@@ -205,7 +207,7 @@ def test_tab_as_indentation_gets_a_hint() -> None:
 
 
 def test_yaml_is_read_without_libyaml(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(document_module, "_LOADER", yaml.SafeLoader)
+    monkeypatch.setattr(yaml_text, "_LOADER", yaml.SafeLoader)
     assert values("a: &x {b: [y, 010, '1']}\nc: *x\n!ignore d: 1\ne: ! 5") == {
         "a": {"b": [True, 8, "1"]},
         "c": {"b": [True, 8, "1"]},

@@ -79,7 +79,6 @@ def test_eds_cluster_takes_endpoints_of_its_service() -> None:
     assert update.clusters == {"orders": cluster}
     assert update.endpoints == {"orders": Endpoints("orders", (at(1),))}
     assert update.removed_clusters == ("orders:1.0",)
-    assert store.wanted_endpoints() == {"orders:1.0"}
 
 
 def test_changed_eds_cluster_brings_its_endpoints_along() -> None:

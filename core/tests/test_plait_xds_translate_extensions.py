@@ -223,10 +223,10 @@ def _any_of_fault() -> object:
 
 
 def test_a_missing_plugin_is_named_with_what_to_install(translator: Translator) -> None:
-    text = "name: a\ntyped_config:\n  '@type': type.googleapis.com/envoy.extensions.filters.http.ratelimit.v3.RateLimit"
+    text = "name: a\ntyped_config:\n  '@type': type.googleapis.com/envoy.extensions.filters.http.grpc_web.v3.GrpcWeb"
     assert refusal(translator, text) == (
-        "f.yaml:2:1: extension 'envoy.extensions.filters.http.ratelimit.v3.RateLimit' cannot be used: it is not "
-        "installed, install the distribution plait-filter-ratelimit"
+        "f.yaml:2:1: extension 'envoy.extensions.filters.http.grpc_web.v3.GrpcWeb' cannot be used: it is not "
+        "installed, install the distribution plait-filter-grpc-web"
     )
     assert refusal(translator, "name: acme.filters.tennant") == (
         "f.yaml:1:1: extension 'acme.filters.tennant' cannot be used: no installed plugin registers this FilterType, "

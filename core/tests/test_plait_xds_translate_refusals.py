@@ -87,15 +87,108 @@ def cluster(text: str) -> tuple[int, str]:
     return line(39, f"    {text}")
 
 
+def check(kind: str, numbers: str = "timeout: 1s, interval: 1s, healthy_threshold: 1, unhealthy_threshold: 1") -> str:
+    """Return the field of a cluster with one health check."""
+    return f"health_checks: [{{{numbers}, {kind}}}]"
+
+
+def endpoint(text: str) -> tuple[int, str]:
+    """Add a field to the endpoint."""
+    address = "address: {socket_address: {address: 127.0.0.1, port_value: 81}}"
+    return line(44, f"        - endpoint: {{{text}, {address}}}")
+
+
 def extra(text: str) -> tuple[int, str]:
     """Add a line at the end."""
     return line(44, f"{BASE.splitlines()[43]}\n{text}")
 
 
 UNSUPPORTED = "is not supported yet by plait"
+CHECKS = "one of http_health_check, tcp_health_check, grpc_health_check"
+HTTP2_CLUSTER = (
+    f"typed_extension_protocol_options: {{{HTTP_OPTIONS}: {{'@type': type.googleapis.com/{HTTP_OPTIONS}, "
+    "explicit_http_config: {http2_protocol_options: {}}}}"
+)
 
 # name: (changed line, what is said of it)
 REFUSED_BY_ENVOY_TOO: dict[str, tuple[tuple[int, str], str]] = {
+    "a check of nothing": (
+        cluster(check("alt_port: 80")),
+        f"39:21: the health check does not say how, expected {CHECKS}",
+    ),
+    "a check of a kind of its own": (
+        cluster(check("custom_health_check: {name: redis}")),
+        f"39:95: custom_health_check {UNSUPPORTED}, expected {CHECKS}",
+    ),
+    "two checks": (
+        cluster(
+            "health_checks: [{timeout: 1s, interval: 1s, healthy_threshold: 1, unhealthy_threshold: 1, "
+            "tcp_health_check: {}}, {timeout: 1s, interval: 1s, healthy_threshold: 1, unhealthy_threshold: 1, "
+            "tcp_health_check: {}}]"
+        ),
+        "39:118: the cluster has more than one health check, expected one",
+    ),
+    "a check without a limit": (
+        cluster(check("tcp_health_check: {}", "interval: 1s, healthy_threshold: 1, unhealthy_threshold: 1")),
+        "39:21: the health check has no timeout, expected timeout",
+    ),
+    "a check that is never made": (
+        cluster(check("tcp_health_check: {}", "timeout: 1s, healthy_threshold: 1, unhealthy_threshold: 1")),
+        "39:21: the health check has no interval, expected interval",
+    ),
+    "a check that has no time": (
+        cluster(
+            check("tcp_health_check: {}", "timeout: 0s, interval: 1s, healthy_threshold: 1, unhealthy_threshold: 1")
+        ),
+        "39:31: timeout is 0s, expected more than 0s",
+    ),
+    "a check that never succeeds": (
+        cluster(check("tcp_health_check: {}", "timeout: 1s, interval: 1s, unhealthy_threshold: 1")),
+        "39:21: the health check has no healthy_threshold, expected healthy_threshold",
+    ),
+    "gRPC's check of a cluster of HTTP/1": (
+        cluster(check("grpc_health_check: {}")),
+        "39:95: the cluster is not spoken to in HTTP/2, and so it cannot be asked by gRPC, expected "
+        "http2_protocol_options in the cluster's HttpProtocolOptions",
+    ),
+    "gRPC's check with another host": (
+        cluster(
+            HTTP2_CLUSTER + "\n    " + check("grpc_health_check: {initial_metadata: [{header: {key: host, value: a}}]}")
+        ),
+        "40:149: header 'host' may not be changed, expected a name without ':' that is not host",
+    ),
+    "an HTTP check of no path": (
+        cluster(check("http_health_check: {}")),
+        "39:95: the path is empty, expected the path to ask for, such as /healthz",
+    ),
+    "an HTTP check with CONNECT": (
+        cluster(check("http_health_check: {path: /, method: CONNECT}")),
+        "39:132: the method is CONNECT, expected any other",
+    ),
+    "an HTTP check over QUIC": (
+        cluster(check("http_health_check: {path: /, codec_client_type: HTTP3}")),
+        "39:143: codec_client_type HTTP3 is not supported, expected HTTP1 or HTTP2",
+    ),
+    "statuses from behind": (
+        cluster(check("http_health_check: {path: /, expected_statuses: [{start: 300, end: 200}]}")),
+        "39:144: the statuses from 300 up to but not 200, expected 100 to 600, the end behind the start",
+    ),
+    "a TCP check that sends no digits": (
+        cluster(check("tcp_health_check: {send: {text: xy}}")),
+        "39:127: 'xy' is not hexadecimal, expected pairs of digits",
+    ),
+    "a TCP check that sends nothing": (
+        cluster(check("tcp_health_check: {send: {text: ''}}")),
+        "39:114: the payload is empty, expected text (hexadecimal) or binary",
+    ),
+    "more panic than all": (
+        cluster("common_lb_config: {healthy_panic_threshold: {value: 120}}"),
+        "39:24: 120 is no percentage, expected 0 to 100",
+    ),
+    "a port for checks that there is not": (
+        endpoint("health_check_config: {port_value: 70000}"),
+        "44:56: port_value is 70000, expected at most 65535",
+    ),
     "HTTP/3 upstream": (
         cluster(
             f"typed_extension_protocol_options: {{{HTTP_OPTIONS}: {{'@type': type.googleapis.com/{HTTP_OPTIONS}, "
@@ -380,12 +473,37 @@ REFUSED_BY_PLAIT_ALONE: dict[str, tuple[tuple[int, str], str]] = {
         ),
         f"45:1: field 'overload_manager' {UNSUPPORTED}",
     ),
-    "health checks": (
+    "a check that nothing fails": (
         cluster(
-            "health_checks: [{timeout: 1s, interval: 1s, healthy_threshold: 1, unhealthy_threshold: 1, "
-            "tcp_health_check: {}}]"
+            check("tcp_health_check: {}", "timeout: 1s, interval: 1s, healthy_threshold: 1, unhealthy_threshold: 0")
         ),
-        f"39:5: field 'health_checks' {UNSUPPORTED}",
+        "39:92: unhealthy_threshold is 0, expected at least 1",
+    ),
+    "a check with another ALPN": (
+        cluster(check("tcp_health_check: {}, tls_options: {alpn_protocols: [h2]}")),
+        f"39:117: field 'tls_options' {UNSUPPORTED}",
+    ),
+    "a check of who answers": (
+        cluster(check("http_health_check: {path: /, service_name_matcher: {prefix: a}}")),
+        f"39:124: field 'service_name_matcher' {UNSUPPORTED}",
+    ),
+    "operators in a check's headers": (
+        cluster(
+            check("http_health_check: {path: /, request_headers_to_add: [{header: {key: a, value: '%HOSTNAME%'}}]}")
+        ),
+        "39:174: operators mean nothing in a health check's headers, expected text, with %% for a per cent sign",
+    ),
+    "another port for checks that there is not": (
+        cluster(check("tcp_health_check: {}, alt_port: 70000")),
+        "39:127: alt_port is 70000, expected at most 65535",
+    ),
+    "another address for checks": (
+        endpoint("health_check_config: {address: {socket_address: {address: 127.0.0.1, port_value: 82}}}"),
+        f"44:44: field 'address' {UNSUPPORTED}",
+    ),
+    "weights of localities": (
+        cluster("common_lb_config: {locality_weighted_lb_config: {}}"),
+        f"39:24: field 'locality_weighted_lb_config' {UNSUPPORTED}",
     ),
     "ring hash": (
         cluster("lb_policy: RING_HASH"),
@@ -442,6 +560,24 @@ ACCEPTED_BY_BOTH: dict[str, tuple[int, str]] = {
         "route: {cluster: one}\n                typed_per_filter_config: {envoy.filters.http.fault: " + FAULT + "}"
     ),
     "admin without an address": extra("admin: {}"),
+    "check by TCP": cluster(check("tcp_health_check: {send: {text: '00ff'}, receive: [{text: '0102'}]}")),
+    "check by HTTP": cluster(
+        check(
+            "http_health_check: {path: /, host: a, method: HEAD, expected_statuses: [{start: 200, end: 300}], "
+            "retriable_statuses: [{start: 500, end: 600}], codec_client_type: HTTP2, request_headers_to_add: "
+            "[{header: {key: x, value: a}}], request_headers_to_remove: [user-agent]}, initial_jitter: 1s, "
+            "interval_jitter: 1s, interval_jitter_percent: 10, no_traffic_interval: 1s, no_traffic_healthy_interval: "
+            "1s, unhealthy_interval: 1s, unhealthy_edge_interval: 1s, healthy_edge_interval: 1s, reuse_connection: "
+            "false, alt_port: 8080"
+        )
+    ),
+    "check by gRPC": cluster(
+        HTTP2_CLUSTER
+        + "\n    "
+        + check("grpc_health_check: {service_name: a, authority: b, initial_metadata: [{header: {key: x, value: a}}]}")
+    ),
+    "no panic": cluster("common_lb_config: {healthy_panic_threshold: {value: 0}}"),
+    "check of an endpoint": endpoint("health_check_config: {port_value: 82, hostname: a}"),
     "match of the default chain": line(
         31,
         "    - filter_chain_match: {destination_port: 1}\n      filters: &f\n"

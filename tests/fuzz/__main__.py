@@ -1,5 +1,6 @@
-"""Fuzzes one target with atheris: ``python -m tests.fuzz TARGET [libFuzzer's options]``, see ``tools/fuzz``.
+"""Fuzzes one target with atheris: ``.venv/bin/python -m tests.fuzz TARGET [libFuzzer's options]``.
 
+atheris is not among the locked libraries: who fuzzes installs it into ``.venv`` first. Targets are in ``targets.py``.
 Inputs that reach something new are kept in ``.fuzz/TARGET``, and so is one that fails: its bytes belong into an
 ordinary test then.
 """
@@ -11,17 +12,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
+WATCHED = [f"plait_protocol_{name}" for name in ("hessian", "bolt", "dubbo", "http1", "http2")]
+"""The packages of which atheris sees what an input reaches."""
+
 
 def main() -> None:
     """Fuzz until the options say stop, or something fails."""
     if len(sys.argv) < 2:
-        sys.exit("which target?")
+        sys.exit("which target of tests/fuzz/targets.py?")
     name, options = sys.argv[1], sys.argv[2:]
     atheris: Any = importlib.import_module("atheris")  # only who fuzzes has it
 
-    with atheris.instrument_imports(
-        include=["plait_protocol_hessian", "plait_protocol_bolt", "plait_protocol_dubbo", "plait_protocol_http1"]
-    ):
+    with atheris.instrument_imports(include=WATCHED):
         targets = importlib.import_module("tests.fuzz.targets").TARGETS
     target = targets[name]
     kept = Path(".fuzz") / name

@@ -1,9 +1,13 @@
-"""What fuzzing begins with: the captured frames and the vectors that the codecs' own tests hold."""
+"""What fuzzing begins with: captured frames and vectors that the codecs' own tests hold, and what codecs write."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+
+from plait.api import Headers, Request, Response
+from plait_protocol_http2 import Http2Client, Http2Server
+from plait_protocol_http2.options import PREFACE
 
 PROTOCOLS = Path(__file__).parents[2] / "plugins" / "protocols"
 
@@ -38,3 +42,34 @@ def dubbo_frames() -> list[bytes]:
     """Frames of Dubbo, requests and responses."""
     lines = (PROTOCOLS / "dubbo" / "tests" / "frames.txt").read_text().splitlines()
     return [bytes.fromhex(line.split(" ")[1]) for line in lines if line and line[0] != "#"]
+
+
+def http2_requests() -> list[bytes]:
+    """Frames of callers behind the preface: a whole request, one in pieces with trailers, a ping, a reset."""
+    whole, pieces = Http2Client(), Http2Client()
+    first = whole.encode_request(_http2_request(), whole.next_id())
+    request, id = _http2_request(), pieces.next_id()
+    request.end = False
+    second = [pieces.encode_request(request, id), pieces.encode_data(id, b"hello", False), pieces.encode_ping()]
+    second += [pieces.encode_trailers(id, Headers([(b"x-sum", b"1")])), pieces.encode_reset(id, "gone") or b""]
+    return [data.removeprefix(PREFACE) for data in (first, b"".join(second))]
+
+
+def http2_responses() -> list[bytes]:
+    """Frames of a server: an interim response, one in pieces with trailers, a goaway."""
+    caller, server = Http2Client(), Http2Server()
+    (request,) = [
+        event
+        for event in server.feed(caller.encode_request(_http2_request(), caller.next_id()))
+        if isinstance(event, Request)
+    ]
+    response = Response(200, Headers([(b"content-type", b"application/grpc")]))
+    response.end = False
+    out = [server.encode_interim(request, 103, Headers([(b"link", b"x")])), server.encode_response(request, response)]
+    out += [server.encode_data(request, b"hello", False)]
+    out += [server.encode_trailers(request, Headers([(b"grpc-status", b"0")])), server.drain()]
+    return [b"".join(out)]
+
+
+def _http2_request() -> Request:
+    return Request(Headers([(b"accept", b"*/*"), (b"x-request-id", b"4d2f")]), 0, b"GET", b"/a?b=c", b"shop.example")

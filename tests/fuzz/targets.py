@@ -21,6 +21,8 @@ from plait_protocol_dubbo import local_response as dubbo_answer
 from plait_protocol_dubbo.front import FRONT_BYTES
 from plait_protocol_hessian import Decoder, Dialect, HessianError, Limits, dumps, loads
 from plait_protocol_http1 import Http1Client, Http1Server
+from plait_protocol_http2 import Http2Client, Http2Server
+from plait_protocol_http2.options import PREFACE
 from tests.fuzz import corpus
 
 LIMITS = Limits(depth=20, objects=1000, classes=50, fields=50, text_length=10_000, number_keys=50)
@@ -31,11 +33,10 @@ ANSWERS = ((200, b"", ""), (503, b"gone", "upstream_reset_before_response_starte
 
 @attrs.frozen
 class Target:
-    """``run`` takes one input; ``seeds`` are inputs to begin with; ``packages`` are watched for what they reach."""
+    """``run`` takes one input; ``seeds`` are inputs to begin with."""
 
     run: Callable[[bytes], None]
     seeds: Sequence[bytes]
-    packages: Sequence[str]
 
 
 # hessian
@@ -284,6 +285,23 @@ def _http1_client(data: bytes) -> None:
     _told(make, data, way, words=False)
 
 
+def _http2_server(data: bytes) -> None:
+    way, data = data[0] if data else 0, data[1:]
+    _told(Http2Server, PREFACE + data, way)
+
+
+def _http2_client(data: bytes) -> None:
+    way, data = data[0] if data else 0, data[1:]
+
+    def make() -> Http2Client:
+        codec = Http2Client()
+        for method in (b"GET", b"HEAD", b"POST"):
+            codec.encode_request(Request(Headers([]), 0, method, b"/", b"a"), codec.next_id())
+        return codec
+
+    _told(make, data, way)
+
+
 def _begun(ways: Sequence[int], frames: Sequence[bytes]) -> list[bytes]:
     """Inputs for a codec: each frame in each way."""
     return [bytes([way]) + frame for frame in frames for way in ways]
@@ -292,16 +310,14 @@ def _begun(ways: Sequence[int], frames: Sequence[bytes]) -> list[bytes]:
 _WAYS = (0, 9, 14)
 
 TARGETS = {
-    "hessian2": Target(_hessian(Dialect.HESSIAN2), corpus.hessian_vectors(), ["plait_protocol_hessian"]),
-    "hessian_sofa": Target(_hessian(Dialect.SOFA3), corpus.hessian_vectors(), ["plait_protocol_hessian"]),
-    "bolt_server": Target(_bolt_server, _begun(_WAYS, corpus.bolt_frames()), ["plait_protocol_bolt"]),
-    "bolt_client": Target(_bolt_client, _begun(_WAYS, corpus.bolt_frames()), ["plait_protocol_bolt"]),
-    "dubbo_server": Target(
-        _dubbo_server, _begun(_WAYS, corpus.dubbo_frames()), ["plait_protocol_dubbo", "plait_protocol_hessian"]
-    ),
-    "dubbo_client": Target(
-        _dubbo_client, _begun(_WAYS, corpus.dubbo_frames()), ["plait_protocol_dubbo", "plait_protocol_hessian"]
-    ),
-    "http1_server": Target(_http1_server, _begun(_WAYS, corpus.HTTP1_REQUESTS), ["plait_protocol_http1"]),
-    "http1_client": Target(_http1_client, _begun(range(4), corpus.HTTP1_RESPONSES), ["plait_protocol_http1"]),
+    "hessian2": Target(_hessian(Dialect.HESSIAN2), corpus.hessian_vectors()),
+    "hessian_sofa": Target(_hessian(Dialect.SOFA3), corpus.hessian_vectors()),
+    "bolt_server": Target(_bolt_server, _begun(_WAYS, corpus.bolt_frames())),
+    "bolt_client": Target(_bolt_client, _begun(_WAYS, corpus.bolt_frames())),
+    "dubbo_server": Target(_dubbo_server, _begun(_WAYS, corpus.dubbo_frames())),
+    "dubbo_client": Target(_dubbo_client, _begun(_WAYS, corpus.dubbo_frames())),
+    "http1_server": Target(_http1_server, _begun(_WAYS, corpus.HTTP1_REQUESTS)),
+    "http1_client": Target(_http1_client, _begun(range(4), corpus.HTTP1_RESPONSES)),
+    "http2_server": Target(_http2_server, _begun(_WAYS, corpus.http2_requests())),
+    "http2_client": Target(_http2_client, _begun(_WAYS, corpus.http2_responses())),
 }

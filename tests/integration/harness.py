@@ -70,6 +70,12 @@ async def until(condition: Callable[[], object], what: str) -> None:
 # both ends of a connection
 
 
+async def tick() -> None:
+    """A few turns of the loop, in which what is ready is done."""
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
 class Peer:
     """One end of a connection, read and written byte by byte."""
 
@@ -216,6 +222,18 @@ def answering(*answers: bytes, seen: list[bytes] | None = None) -> Handler:
             await peer.send(left.pop(0) if len(left) > 1 else left[0])
 
     return handler
+
+
+async def echo(peer: Peer, number: int) -> None:
+    """A handler that answers with the body it got, in the framing it got it in."""
+    while True:
+        head, body = await peer.message()
+        if not head:
+            return
+        if field(head, b"transfer-encoding"):
+            await peer.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + body)
+        else:
+            await peer.send(ok(body))
 
 
 def ok(body: bytes = b"hello", *fields: bytes) -> bytes:

@@ -278,7 +278,7 @@ class Http2Upstream:
         await session.begin()
         waiting: list[Message] = []
         async with asyncio.TaskGroup() as group:
-            while await session.read():
+            while await self._more(session):
                 self.asked += session.begun
                 waiting += session.begun
                 session.begun.clear()
@@ -288,6 +288,12 @@ class Http2Upstream:
                         group.create_task(self._guarded(session, message))
             for task in tuple(group._tasks):
                 task.cancel()
+
+    async def _more(self, session: Session) -> bool:
+        try:
+            return await session.read()
+        except ConnectionError:  # who asked did not wait for the end of the answer
+            return False
 
     async def _guarded(self, session: Session, message: Message) -> None:
         try:

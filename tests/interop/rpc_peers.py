@@ -33,9 +33,10 @@ def command(program: str) -> list[str | Path]:
     """The command of a program, to be followed by ``server PORT`` or ``client``; skips when it is not installed."""
     language, _, name = program.partition(" ")
     if language == "java":
-        classes = _installed(PEERS / "java" / name / "classes")
-        main = f"plait.interop.{'Sofa' if name == 'sofarpc' else 'Dubbo'}Peer"
-        options = JAVA_OPTIONS[name]
+        installed = "dubbo" if name == "triple" else name  # the same libraries
+        classes = _installed(PEERS / "java" / installed / "classes")
+        main = f"plait.interop.{ {'sofarpc': 'Sofa', 'dubbo': 'Dubbo', 'triple': 'Triple'}[name] }Peer"
+        options = JAVA_OPTIONS[installed]
         return [tool("java"), *JAVA, *options, "-cp", f"{classes}:{classes.parent}/lib/*", main]
     if language == "node":
         _installed(PEERS / "node" / "node_modules")

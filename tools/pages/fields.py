@@ -36,6 +36,12 @@ _OWN: dict[str, Any] = {
 }
 _NEEDED: dict[str, dict[str, Any]] = {
     "envoy.config.cluster.v3.Cluster": {"name": "a"},
+    "envoy.config.core.v3.HealthCheck": {
+        "timeout": "1s",
+        "interval": "1s",
+        "unhealthy_threshold": 1,
+        "healthy_threshold": 1,
+    },
     "envoy.config.listener.v3.Listener": {
         "address": {"socket_address": {"address": "127.0.0.1", "port_value": 1}},
         "filter_chains": [{"filters": [{"name": "a"}]}],

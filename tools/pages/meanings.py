@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 _CLUSTER = {
+    "health_check.attempt": "health checks begun",
+    "health_check.failure": "health checks that failed; those of `network_failure` too",
+    "health_check.healthy": "hosts that their checks found well; the same in each worker",
+    "health_check.network_failure": "health checks without an answer",
+    "health_check.success": "health checks that succeeded",
     "lb_healthy_panic": "picks among all hosts because too few were healthy",
     "membership_change": "changes of the hosts",
     "membership_healthy": "healthy hosts; the same in each worker",

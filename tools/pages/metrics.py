@@ -111,6 +111,8 @@ static_resources:
   clusters:
   - name: <cluster>
     load_assignment: {{cluster_name: <cluster>}}
+    health_checks:
+    - {{timeout: 1s, interval: 1s, unhealthy_threshold: 1, healthy_threshold: 1, tcp_health_check: {{}}}}
     transport_socket:
       name: tls
       typed_config:

@@ -97,7 +97,11 @@ class Listener:
 
 @attrs.frozen
 class Endpoint:
-    """One instance of a service. ``healthy`` is the configured or registered state, ``weight`` at least 1."""
+    """One instance of a service. ``healthy`` is the configured or registered state, ``weight`` at least 1.
+
+    ``health_check`` says whether active checks ask it; ``health_check_port`` (0: its own) and
+    ``health_check_hostname`` (empty: what the check says) are where and under which name they do.
+    """
 
     address: Address
     hostname: str = ""
@@ -106,6 +110,73 @@ class Endpoint:
     priority: int = 0
     locality: str = ""
     metadata: Mapping[str, str] = attrs.field(factory=dict, hash=False)
+    health_check: bool = True
+    health_check_port: int = 0
+    health_check_hostname: str = ""
+
+
+Fields: TypeAlias = tuple[tuple[bytes, bytes], ...]
+"""Names and values of headers, in order."""
+
+
+@attrs.frozen
+class HttpHealthCheck:
+    """envoy.config.core.v3.HealthCheck.HttpHealthCheck; statuses are ranges ``[start, end)``.
+
+    ``fields`` are all headers of the request.
+    """
+
+    path: str
+    host: str = ""
+    method: str = "GET"
+    protocol: str = "http1"
+    expected_statuses: tuple[tuple[int, int], ...] = ((200, 201),)
+    retriable_statuses: tuple[tuple[int, int], ...] = ()
+    fields: Fields = ()
+
+
+@attrs.frozen
+class GrpcHealthCheck:
+    """envoy.config.core.v3.HealthCheck.GrpcHealthCheck; an empty service asks about the server as a whole.
+
+    ``fields`` are all headers of the request.
+    """
+
+    service_name: str = ""
+    authority: str = ""
+    fields: Fields = ()
+
+
+@attrs.frozen
+class TcpHealthCheck:
+    """envoy.config.core.v3.HealthCheck.TcpHealthCheck; without ``receive`` a connection is enough."""
+
+    send: bytes = b""
+    receive: tuple[bytes, ...] = ()
+
+
+@attrs.frozen
+class HealthCheck:
+    """envoy.config.core.v3.HealthCheck; intervals that were not given are those that Envoy takes for them.
+
+    A port of 0 is the endpoint's own.
+    """
+
+    kind: HttpHealthCheck | GrpcHealthCheck | TcpHealthCheck
+    timeout_s: float
+    interval_s: float
+    unhealthy_threshold: int
+    healthy_threshold: int
+    unhealthy_interval_s: float
+    unhealthy_edge_interval_s: float
+    healthy_edge_interval_s: float
+    no_traffic_interval_s: float = 60.0
+    no_traffic_healthy_interval_s: float = 60.0
+    initial_jitter_s: float = 0.0
+    interval_jitter_s: float = 0.0
+    interval_jitter_percent: int = 0
+    reuse_connection: bool = True
+    alt_port: int = 0
 
 
 @attrs.frozen
@@ -124,6 +195,7 @@ class Cluster:
 
     ``type`` is ``static``, ``strict_dns``, ``logical_dns`` or ``eds``; ``lb_policy`` ``round_robin``, ``random`` or
     ``least_request``. ``protocol`` names how to speak to it (empty: as the caller did) and ``protocol_options`` how.
+    Where a smaller share of its hosts than ``panic_threshold`` is healthy, health is ignored.
     """
 
     name: str
@@ -143,6 +215,8 @@ class Cluster:
     protocol_options: object = None
     transport_socket: Extension | None = None
     alt_stat_name: str = ""
+    health_check: HealthCheck | None = None
+    panic_threshold: float = 0.5
 
 
 @attrs.frozen

@@ -16,117 +16,77 @@ import attrs
 
 
 @attrs.frozen
-class FilterType:
-    """A stream filter. ``factory`` makes a ``StreamFilter``; ``terminal`` for routers, which end a chain.
-
-    ``route_proto`` and ``route_translate`` are those of its settings on routes (default: the same as on the chain).
-    """
+class _Made:
+    """What is made of settings, by ``factory``; see the module."""
 
     name: str
     settings: type | None
     factory: Callable[..., Any]
     proto: str = ""
     translate: str = ""
+
+
+@attrs.frozen
+class FilterType(_Made):
+    """A stream filter. ``factory`` makes a ``StreamFilter``; ``terminal`` for routers, which end a chain.
+
+    ``route_proto`` and ``route_translate`` are those of its settings on routes (default: the same as on the chain).
+    """
+
     terminal: bool = False
     route_proto: str = ""
     route_translate: str = ""
 
 
 @attrs.frozen
-class NetworkFilterType:
+class NetworkFilterType(_Made):
     """A filter of connections: ``factory`` makes a ``NetworkFilter``, or a ``TerminalFilter`` when ``terminal``."""
 
-    name: str
-    settings: type | None
-    factory: Callable[..., Any]
-    proto: str = ""
-    translate: str = ""
     terminal: bool = False
 
 
 @attrs.frozen
-class UdpFilterType:
+class UdpFilterType(_Made):
     """The terminal filter of a UDP listener: ``factory`` makes a ``UdpFilter``."""
 
-    name: str
-    settings: type | None
-    factory: Callable[..., Any]
-    proto: str = ""
-    translate: str = ""
-
 
 @attrs.frozen
-class ListenerFilterType:
+class ListenerFilterType(_Made):
     """Looks at a connection before its chain is chosen: ``factory`` makes a ``ListenerFilter``."""
 
-    name: str
-    settings: type | None
-    factory: Callable[..., Any]
-    proto: str = ""
-    translate: str = ""
-
 
 @attrs.frozen
-class DownstreamTransportSocketType:
+class DownstreamTransportSocketType(_Made):
     """What filter chains name as their ``transport_socket``: ``factory`` makes a ``DownstreamTransportSocket``.
 
     Its context has the ``stat_prefix`` of the listener, such as ``listener.127.0.0.1_443``.
     """
 
-    name: str
-    settings: type | None
-    factory: Callable[..., Any]
-    proto: str = ""
-    translate: str = ""
-
 
 @attrs.frozen
-class UpstreamTransportSocketType:
+class UpstreamTransportSocketType(_Made):
     """What clusters name as their ``transport_socket``: ``factory`` makes an ``UpstreamTransportSocket``.
 
     Its context has the ``stat_prefix`` of the cluster, such as ``cluster.orders``; a third argument is the ``Cluster``
     of the configuration. The two sides of one transport may share a name.
     """
 
-    name: str
-    settings: type | None
-    factory: Callable[..., Any]
-    proto: str = ""
-    translate: str = ""
-
 
 @attrs.frozen
-class RegistryType:
+class RegistryType(_Made):
     """A service registry: ``factory`` makes a ``Registry``. ``can`` names what it can do beyond ``watch``."""
 
-    name: str
-    settings: type | None
-    factory: Callable[..., Any]
-    proto: str = ""
-    translate: str = ""
     can: frozenset[str] = frozenset()
 
 
 @attrs.frozen
-class AccessLogType:
+class AccessLogType(_Made):
     """An access log: ``factory`` makes an ``AccessLog``."""
-
-    name: str
-    settings: type | None
-    factory: Callable[..., Any]
-    proto: str = ""
-    translate: str = ""
 
 
 @attrs.frozen
-class StatsSinkType:
+class StatsSinkType(_Made):
     """Somewhere to send statistics from the supervisor: ``factory`` makes a ``StatsSink``."""
-
-    name: str
-    settings: type | None
-    factory: Callable[..., Any]
-    proto: str = ""
-    translate: str = ""
 
 
 @attrs.frozen

@@ -74,6 +74,11 @@ class Message(Event):
         """Bytes in ``body``; asking leaves a body that its codec has not cut out yet where it is."""
         return len(self.body)
 
+    @property
+    def changed(self) -> bool:
+        """Whether anybody changed the headers, or what else a codec would write into the head."""
+        return self.headers.changed
+
     def pseudo(self, name: bytes) -> bytes | None:
         """What a name with a colon in front (in lower case) stands for, None where there is nothing."""
         native = self.native
@@ -201,6 +206,65 @@ class Response(Message):
         self.protocol = protocol
         self.code = 0
         self.reason = reason
+
+
+class Lazy(Message):
+    """``headers`` and ``native`` of a message whose codec makes them when somebody asks: most pass without.
+
+    A codec derives from ``LazyRequest`` and ``LazyResponse``, says in ``make_headers`` and ``make_native`` how, and in
+    its ``__init__`` sets every attribute but these two; ``made_headers`` and ``made_native`` are None instead.
+    """
+
+    __slots__ = ()
+    made_headers: Headers | None
+    made_native: object
+
+    def make_headers(self) -> Headers:
+        """The headers as they came."""
+        raise NotImplementedError
+
+    def make_native(self) -> object:
+        """What the codec says beside the headers."""
+        raise NotImplementedError
+
+    @property
+    def headers(self) -> Headers:
+        made = self.made_headers
+        if made is None:
+            made = self.made_headers = self.make_headers()  # type: ignore[misc]  # a slot of both subclasses
+        return made
+
+    @headers.setter
+    def headers(self, headers: Headers) -> None:
+        self.made_headers = headers  # type: ignore[misc]  # a slot of both subclasses
+
+    @property
+    def native(self) -> object:
+        made = self.made_native
+        if made is None:
+            made = self.made_native = self.make_native()  # type: ignore[misc]  # a slot of both subclasses
+        return made
+
+    @native.setter
+    def native(self, native: object) -> None:
+        self.made_native = native  # type: ignore[misc]  # a slot of both subclasses
+
+    @property
+    def changed(self) -> bool:
+        made = self.made_headers
+        return made is not None and made.changed
+
+
+class LazyRequest(Lazy, Request):
+    """See ``Lazy``."""
+
+    __slots__ = ("made_headers", "made_native")
+
+
+class LazyResponse(Lazy, Response):
+    """See ``Lazy``."""
+
+    __slots__ = ("made_headers", "made_native")
 
 
 class Interim(Event):

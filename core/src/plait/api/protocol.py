@@ -33,7 +33,27 @@ class Sniff(enum.Enum):
     MORE = "more"
 
 
-class ServerCodec(ABC):
+class _Windows:
+    """Flow control of single streams, for the protocols that have it; what is held there goes out with ``output``."""
+
+    flow_controlled: bool = False
+    """True where streams have windows of their own: ``pause``, ``resume`` and ``unsent`` then say something."""
+
+    def pause(self, id: int) -> None:
+        """Who reads the stream takes no more for now: let the peer send no more than it may already."""
+
+    def resume(self, id: int) -> None:
+        """Who reads the stream takes data again; what tells the peer goes to ``output``."""
+
+    def unsent(self, id: int) -> int:
+        """Bytes of the stream that ``encode_…`` was given and the peer's window holds back.
+
+        Each time a window lets some of them out, ``feed`` gives a ``Window`` event with the stream's id.
+        """
+        return 0
+
+
+class ServerCodec(_Windows, ABC):
     """The side that reads requests and writes responses."""
 
     output: list[bytes]
@@ -88,26 +108,8 @@ class ServerCodec(ABC):
         self.closing = True
         return b""
 
-    # flow control: only where the protocol has it for single streams; what is held there goes out with ``output``
 
-    flow_controlled: bool = False
-    """True where streams have windows of their own: ``pause``, ``resume`` and ``unsent`` then say something."""
-
-    def pause(self, id: int) -> None:
-        """Who reads the stream takes no more for now: let the peer send no more than it may already."""
-
-    def resume(self, id: int) -> None:
-        """Who reads the stream takes data again; what tells the peer goes to ``output``."""
-
-    def unsent(self, id: int) -> int:
-        """Bytes of the stream that ``encode_…`` was given and the peer's window holds back.
-
-        Each time a window lets some of them out, ``feed`` gives a ``Window`` event with the stream's id.
-        """
-        return 0
-
-
-class ClientCodec(ABC):
+class ClientCodec(_Windows, ABC):
     """The side that writes requests and reads responses."""
 
     output: list[bytes]
@@ -163,24 +165,6 @@ class ClientCodec(ABC):
         Empty where the protocol has none, and while one could not be sent at once: who was not asked is not dead.
         """
         return b""
-
-    # flow control: only where the protocol has it for single streams; what is held there goes out with ``output``
-
-    flow_controlled: bool = False
-    """True where streams have windows of their own: ``pause``, ``resume`` and ``unsent`` then say something."""
-
-    def pause(self, id: int) -> None:
-        """Who reads the stream takes no more for now: let the peer send no more than it may already."""
-
-    def resume(self, id: int) -> None:
-        """Who reads the stream takes data again; what tells the peer goes to ``output``."""
-
-    def unsent(self, id: int) -> int:
-        """Bytes of the stream that ``encode_…`` was given and the peer's window holds back.
-
-        Each time a window lets some of them out, ``feed`` gives a ``Window`` event with the stream's id.
-        """
-        return 0
 
 
 def _no_sniff(prefix: bytes) -> Sniff:

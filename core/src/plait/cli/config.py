@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import enum
 import json
-from collections.abc import Mapping
-from typing import Any
-
-import attrs
 
 from plait.api.extension import CommandType
 from plait.cli.exits import Exit
@@ -27,8 +22,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the model."""
     from plait import runtime
+    from plait.runtime.plain import plain
 
-    model = plain(runtime.validate(checked_options(arguments)))
+    model = plain(runtime.validate(checked_options(arguments)), whole=True)
     if arguments.format == "json":
         print(json.dumps(model, indent=2))
     else:
@@ -36,34 +32,6 @@ def run(arguments: argparse.Namespace) -> int:
 
         print(yaml.safe_dump(model, sort_keys=False, allow_unicode=True, width=120), end="")
     return Exit.OK
-
-
-def plain(value: object) -> object:
-    """The value as JSON has it; objects say their class in ``@type``."""
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "backslashreplace")
-    if isinstance(value, enum.Enum):
-        return plain(value.value)
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, set | frozenset):
-        return [plain(item) for item in sorted(value, key=repr)]
-    cls: Any = type(value)
-    if attrs.has(cls):
-        return {
-            "@type": _type_name(cls),
-            **{field.name: plain(getattr(value, field.name)) for field in attrs.fields(cls)},
-        }
-    return repr(value)
-
-
-def _type_name(cls: type) -> str:
-    module = cls.__module__
-    return f"plait.{cls.__qualname__}" if module.startswith("plait.api.") else f"{module}.{cls.__qualname__}"
 
 
 COMMAND = CommandType("config", "Look at a configuration", configure, run)

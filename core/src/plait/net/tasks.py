@@ -26,6 +26,7 @@ class Tasks:
         task = asyncio.get_running_loop().create_task(self._supervised(work, name), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: work.close())  # a task that is cancelled at once never begins its work
         return task
 
     async def _supervised(self, work: Coroutine[Any, Any, None], name: str) -> None:

@@ -18,7 +18,7 @@ from plait.api.errors import PluginError
 from plait.api.extension import DownstreamTransportSocketType, UpstreamTransportSocketType
 from plait.api.protocol import PoolMode
 from plait.plugins import hookspecs
-from plait.plugins.factory import arguments_wanted
+from plait.plugins.factory import arguments_wanted, describe
 from plait.plugins.kinds import KINDS, Kind
 
 Check = Callable[[Any], str]
@@ -58,18 +58,6 @@ def answers(kind: str, plugin: object, *, name: str = "", distribution: str = ""
         raise fail(f"{asked.hook} returned {_a(answer)}, expected a list of {_names(asked)}")
     _check_answer(asked, answer, fail)
     return tuple(answer)
-
-
-def describe(error: BaseException) -> str:
-    """An exception in one line: type, message, and the place it came from."""
-    text = " ".join(str(error).split())
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    place = ""
-    if trace is not None and not isinstance(error, ImportError | SyntaxError):
-        place = f" ({trace.tb_frame.f_code.co_filename}:{trace.tb_lineno})"
-    return f"{type(error).__name__}{': ' + text if text else ''}{place}"
 
 
 class _Failure:

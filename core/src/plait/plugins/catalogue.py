@@ -96,11 +96,6 @@ class Catalogue:
                 self._protos.setdefault(type(item), {}).setdefault(item.proto, (item, plugin_id))
         return registered
 
-    def load_all(self) -> None:
-        """Load every plugin there is; raises the first error."""
-        for info in self.plugins:
-            self.load(info.id)
-
     def find(self, category: type[T], name: str) -> tuple[T, str]:
         """The ``category`` (``FilterType`` …) registered under a name or a message's full name, and its plugin's id.
 

@@ -9,9 +9,9 @@ from typing import Any
 import attrs
 
 from plait.api.errors import PluginError
-from plait.plugins.answers import describe
 from plait.plugins.catalogue import Catalogue
 from plait.plugins.discovery import PluginInfo
+from plait.plugins.factory import describe
 from plait.plugins.kinds import EXTENSIONS_GROUP
 
 

@@ -1,4 +1,4 @@
-"""Makes the object that a registered type stands for, and blames its plugin when that fails."""
+"""Makes the object that a registered type stands for, and says whose fault it is when that fails."""
 
 from __future__ import annotations
 
@@ -38,11 +38,21 @@ def build(
     except PlaitError:
         raise
     except Exception as error:
-        from plait.plugins.answers import describe
-
         cause = f"its factory raised {describe(error)}"
         remedy = "check its settings, or report this to its authors"
         raise PluginError(name, cause, distribution=distribution, remedy=remedy) from error
+
+
+def describe(error: BaseException) -> str:
+    """An exception in one line: type, message, and the place it came from."""
+    text = " ".join(str(error).split())
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = ""
+    if trace is not None and not isinstance(error, ImportError | SyntaxError):
+        place = f" ({trace.tb_frame.f_code.co_filename}:{trace.tb_lineno})"
+    return f"{type(error).__name__}{': ' + text if text else ''}{place}"
 
 
 def arguments_wanted(factory: Callable[..., Any]) -> int | str:

@@ -44,8 +44,6 @@ KNOWN: Mapping[str, str] = MappingProxyType(
         _PROTOS + "filters.http.grpc_web.v3.GrpcWeb": "plait-filter-grpc-web",
         "envoy.filters.http.grpc_stats": "plait-filter-grpc-stats",
         _PROTOS + "filters.http.grpc_stats.v3.FilterConfig": "plait-filter-grpc-stats",
-        "envoy.filters.http.ratelimit": "plait-filter-ratelimit",
-        _PROTOS + "filters.http.ratelimit.v3.RateLimit": "plait-filter-ratelimit",
         "envoy.filters.listener.tls_inspector": "plait-filter-inspector",
         _PROTOS + "filters.listener.tls_inspector.v3.TlsInspector": "plait-filter-inspector",
         "envoy.filters.listener.http_inspector": "plait-filter-inspector",
@@ -57,9 +55,6 @@ KNOWN: Mapping[str, str] = MappingProxyType(
         _PROTOS + "transport_sockets.tls.v3.UpstreamTlsContext": "plait-transport-tls",
         # registries
         "plait.registries.file": "plait-registry-file",
-        "plait.registries.zookeeper": "plait-registry-zookeeper",
-        "plait.registries.nacos": "plait-registry-nacos",
-        "plait.registries.consul": "plait-registry-consul",
         # telemetry and policies
         "envoy.access_loggers.file": "plait-telemetry-accesslog",
         _PROTOS + "access_loggers.file.v3.FileAccessLog": "plait-telemetry-accesslog",

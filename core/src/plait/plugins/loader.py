@@ -8,8 +8,9 @@ from types import ModuleType
 from typing import Any
 
 from plait.api.errors import PluginError
-from plait.plugins.answers import answers, describe
+from plait.plugins.answers import answers
 from plait.plugins.discovery import PluginInfo
+from plait.plugins.factory import describe
 from plait.plugins.kinds import KINDS
 
 API_ATTRIBUTE = "PLAIT_API"

@@ -21,7 +21,8 @@ from plait.api.telemetry import Snapshot
 from plait.plugins.catalogue import Catalogue, MissingPluginError
 from plait.runtime import admin_pages as pages
 from plait.runtime.admin_http import Answer, Ask
-from plait.runtime.config_dump import RESOURCES, config_dump, plain
+from plait.runtime.config_dump import RESOURCES, config_dump
+from plait.runtime.plain import plain
 from plait.runtime.statistics import MergedStats
 from plait.xds.store import ConfigStore
 

@@ -66,6 +66,7 @@ def stats_json(snapshot: Snapshot, interval: Callable[[str], Quantiles]) -> dict
 
 
 _SUMMED = ("cx_active", "rq_active", "rq_total", "rq_error")
+_CHECKED = ("failed_check", "check_timed_out")
 
 
 def merge_clusters(views: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
@@ -84,11 +85,28 @@ def merge_clusters(views: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[st
                 else:
                     for number in _SUMMED:
                         merged[number] = merged.get(number, 0) + host.get(number, 0)
+                    # each worker checks on its own: what fails in one of them is worth a look
+                    for flag in _CHECKED:
+                        merged[flag] = bool(merged.get(flag) or host.get(flag))
     return [{**clusters[name], "hosts": list(hosts[name].values())} for name in sorted(clusters)]
 
 
 def _health(host: Mapping[str, Any]) -> str:
-    return "healthy" if host.get("healthy", True) else "/failed_eds_health"
+    flags = (
+        ("/failed_active_hc", host.get("failed_check")),
+        ("/failed_eds_health", not host.get("healthy", True)),
+        ("/active_hc_timeout", host.get("check_timed_out")),
+    )
+    return "".join([flag for flag, holds in flags if holds]) or "healthy"
+
+
+def _health_json(host: Mapping[str, Any]) -> dict[str, Any]:
+    status: dict[str, Any] = {"eds_health_status": "HEALTHY" if host.get("healthy", True) else "UNHEALTHY"}
+    if host.get("failed_check"):
+        status["failed_active_health_check"] = True
+    if host.get("check_timed_out"):
+        status["active_hc_timeout"] = True
+    return status
 
 
 def clusters_text(
@@ -134,7 +152,7 @@ def clusters_json(
                     }
                     for number in _SUMMED
                 ],
-                "health_status": {"eds_health_status": "HEALTHY" if host.get("healthy", True) else "UNHEALTHY"},
+                "health_status": _health_json(host),
                 "weight": host.get("weight", 1),
                 "hostname": host.get("hostname", ""),
                 "locality": {"zone": host["locality"]} if host.get("locality") else {},

@@ -5,49 +5,17 @@ A resource that came from the bootstrap is static, any other dynamic. Fields tha
 
 from __future__ import annotations
 
-import enum
 import re
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import attrs
 
 from plait.api.config import Bootstrap
+from plait.runtime.plain import plain
 from plait.xds.store import ConfigStore, Failure, ResourceState
 
 _TYPE = "type.googleapis.com/envoy.admin.v3."
-
-
-def plain(value: Any) -> Any:
-    """Any part of the model as what JSON has."""
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "backslashreplace")
-    if isinstance(value, enum.Enum):
-        return plain(value.value)
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, set | frozenset):
-        return sorted((plain(item) for item in value), key=str)
-    if attrs.has(type(value)):
-        shown = {}
-        for field in attrs.fields(type(value)):
-            item = getattr(value, field.name)
-            if field.name == "name" or not _is_default(field, item):
-                shown[field.name] = plain(item)
-        return shown
-    return str(value)
-
-
-def _is_default(field: attrs.Attribute[Any], value: Any) -> bool:
-    default = field.default
-    if isinstance(default, attrs.Factory):  # type: ignore[arg-type]  # attrs types Factory as a function
-        return value in ({}, (), []) and not value
-    return default is not attrs.NOTHING and type(default) is type(value) and bool(default == value)
 
 
 def moment(at: float) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import math
 import socket
 import time
@@ -20,40 +19,28 @@ from typing import Any
 import attrs
 
 from plait.api.config import Cluster as ClusterConfig
-from plait.api.config import Endpoints, Extension, FilterChain, Listener, Node, RouteConfiguration, Thresholds
-from plait.api.connection import UdpFilter
+from plait.api.config import Endpoints, Extension, Node, RouteConfiguration, Thresholds
 from plait.api.context import Context, Timer
 from plait.api.errors import ConfigError
-from plait.api.extension import DownstreamTransportSocketType, UpstreamTransportSocketType
+from plait.api.extension import UpstreamTransportSocketType
 from plait.api.telemetry import AccessLog
 from plait.api.transport import UpstreamTransportSocket
-from plait.net.listener import Chain, ListenerServer, stat_prefix
+from plait.net.listener import ListenerServer
 from plait.net.tasks import Tasks
 from plait.net.wheel import TimerWheel
 from plait.plugins import KINDS, Catalogue, build
+from plait.runtime.listening import Listening
 from plait.runtime.statistics import StatsStore
 from plait.upstream.cluster import Cluster, ClusterStats
 from plait.upstream.discovery import RESOLVE_TIMEOUT_S, resolve, static
+from plait.upstream.health import HealthChecker
 from plait.xds.store import Update
-
-_log = logging.getLogger("plait.runtime")
 
 LOG_FLUSH_S = 1.0
 LOG_CLOSE_TIMEOUT_S = 3.0  # for what the access logs still write when the process ends
 
 
 _Tables = tuple[dict[str, Cluster], dict[str, RouteConfiguration], dict[str, Endpoints]]
-
-
-@attrs.define
-class _Listening:
-    """A listener in force: a TCP server or a UDP filter, and the socket we keep."""
-
-    config: Listener
-    server: ListenerServer | None = None
-    udp: UdpFilter | None = None
-    task: asyncio.Task[None] | None = None
-    sock: socket.socket | None = None
 
 
 class DataPlane(Context):
@@ -77,7 +64,7 @@ class DataPlane(Context):
         # Asked for every request. The tables stay the same objects, so their own methods can answer.
         self.cluster = self._clusters.get  # type: ignore[method-assign,assignment]
         self.route_configuration = self._routes.get  # type: ignore[method-assign,assignment]
-        self._listeners: dict[str, _Listening] = {}
+        self._listeners: dict[str, Listening] = {}
         self._retired: set[ListenerServer] = set()
         self._resolvers: dict[str, asyncio.Task[None]] = {}
         self._logs: weakref.WeakSet[AccessLog] = weakref.WeakSet()
@@ -143,15 +130,15 @@ class DataPlane(Context):
     def provision(self, update: Update) -> None:
         """Build all that ``update`` asks for and throw it away; raises ConfigError or PluginError."""
         before = self._tables()
-        built: list[_Listening] = []
+        built: list[Listening] = []
         try:
             tables, _ = self._next(update)
             self._install(tables)
-            built = [self._build_listener(config) for config in update.listeners.values()]
+            built = [Listening.build(config, self) for config in update.listeners.values()]
         finally:
             self._install(before)
             for listening in built:
-                self._discard(listening)
+                listening.discard()
 
     async def apply(self, update: Update, sockets: Mapping[str, socket.socket]) -> None:
         """Bring ``update`` into force; ``sockets`` are bound ones, by listener, for those that are new here.
@@ -159,12 +146,12 @@ class DataPlane(Context):
         Raises ConfigError or PluginError and changes nothing then.
         """
         before = self._tables()
-        built: dict[str, _Listening] = {}
+        built: dict[str, Listening] = {}
         try:
             tables, made = self._next(update)
             self._install(tables)
             for name, config in update.listeners.items():
-                built[name] = self._build_listener(config)
+                built[name] = Listening.build(config, self)
                 old = self._listeners.get(name)
                 keeps = old is not None and old.config.address == config.address
                 sock = sockets.get(name) or (old.sock if old is not None and keeps else None)
@@ -174,14 +161,14 @@ class DataPlane(Context):
         except BaseException:
             self._install(before)
             for listening in built.values():
-                self._discard(listening)
+                listening.discard()
             raise
         # from here on nothing can be refused
         old_clusters = before[0]
         await self._settle_clusters(old_clusters, made, update)
         for name, listening in built.items():
             replaced = self._listeners.pop(name, None)
-            await self._start(listening)
+            await listening.start(self)
             self._listeners[name] = listening
             if replaced is not None:
                 self._retire(replaced, keep_socket=listening.sock is replaced.sock)
@@ -223,7 +210,10 @@ class DataPlane(Context):
         if config.transport_socket is not None:
             context = self.for_chain(f"cluster.{config.alt_stat_name or config.name}")
             made = context.build(UpstreamTransportSocketType, config.transport_socket, config)
-        return Cluster(self._share(config), self._stats_of(config), made)
+        cluster = Cluster(self._share(config), self._stats_of(config), made)
+        if config.health_check is not None:
+            cluster.checker = HealthChecker(cluster, config.health_check, self.protocol, self.stats, self.spawn)
+        return cluster
 
     def _stats_of(self, config: ClusterConfig) -> ClusterStats:
         name = config.alt_stat_name or config.name
@@ -240,13 +230,19 @@ class DataPlane(Context):
         return attrs.evolve(config, thresholds=share)
 
     async def _settle_clusters(self, old: Mapping[str, Cluster], made: Mapping[str, Cluster], update: Update) -> None:
-        """Give clusters their hosts, let go of those that went, and wait (a little) for DNS to answer once."""
+        """Give clusters their hosts, let go of those that went, and wait (a little) for what is not known of them.
+
+        That is what DNS answers, and for new clusters what the first round of health checks finds.
+        """
         waiting: list[asyncio.Event] = []
         for name, replaced in old.items():  # first, because its successor counts in the same statistics
             if self._clusters.get(name) is not replaced:
                 replaced.drain()
-                if name not in self._clusters and name in self._resolvers:
+                if name in self._resolvers:
                     self._resolvers.pop(name).cancel()
+                checker = made[name].checker if name in made else None
+                if checker is not None and replaced.checker is not None:
+                    checker.succeed(replaced.checker)
         for name in {*update.clusters, *update.endpoints, *update.removed_endpoints}:
             cluster = self._clusters.get(name)
             if cluster is None:
@@ -264,11 +260,13 @@ class DataPlane(Context):
                     stay = cluster.config.endpoints
                     cluster.update([(host.endpoint, host.address) for host in before.hosts if host.endpoint in stay])
                 waiting.append(self._resolve(name, cluster))
-        if waiting:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(RESOLVE_TIMEOUT_S):
-                    for event in waiting:
-                        await event.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(RESOLVE_TIMEOUT_S):
+                for event in waiting:
+                    await event.wait()
+                for new in made.values():
+                    if new.checker is not None:
+                        await new.checker.first_round.wait()
 
     def _resolve(self, name: str, cluster: Cluster) -> asyncio.Event:
         if name in self._resolvers:
@@ -279,64 +277,12 @@ class DataPlane(Context):
 
     # listeners
 
-    def _build_listener(self, config: Listener) -> _Listening:
-        if config.udp is not None:
-            return _Listening(config, udp=self.build("protocols", config.udp))
-        context = self.for_chain(stat_prefix(config))
-        chains = [self._build_chain(chain, context) for chain in config.filter_chains]
-        default = self._build_chain(config.default_filter_chain, context) if config.default_filter_chain else None
-        server = ListenerServer(
-            config,
-            chains,
-            default,
-            [self.build("filters", extension) for extension in config.listener_filters],
-            [self.build("telemetry", extension) for extension in config.access_log],
-            self.stats,
-            self.spawn,
-        )
-        return _Listening(config, server=server)
-
-    def _build_chain(self, config: FilterChain, context: Context) -> Chain:
-        if not config.filters:
-            raise ConfigError(f"filter chain {config.name!r} has no filters", expected="a terminal filter at its end")
-        *ahead, last = config.filters
-        return Chain(
-            config.name,
-            [self.build("filters", extension) for extension in ahead],
-            self.build("protocols", last),
-            context.build(DownstreamTransportSocketType, config.transport_socket) if config.transport_socket else None,
-            config.transport_socket_connect_timeout_s,
-        )
-
-    def _discard(self, listening: _Listening) -> None:
-        if listening.server is not None:
-            listening.server.close()
-        if listening.udp is not None:
-            listening.udp.close()
-
-    async def _start(self, listening: _Listening) -> None:
-        sock = listening.sock
-        if sock is None:
-            return
-        # Servers close the socket they are given; the one we keep lives on for the next configuration.
-        if listening.server is not None:
-            await listening.server.start(sock.dup())
-        elif listening.udp is not None:
-            listening.task = self.spawn(listening.udp.serve(sock.dup()), f"udp listener {listening.config.name}")
-
-    def _retire(self, listening: _Listening, keep_socket: bool) -> None:
+    def _retire(self, listening: Listening, *, keep_socket: bool) -> None:
         """Stop accepting on an old listener and let its connections finish."""
+        listening.retire(keep_socket=keep_socket)
         if listening.server is not None:
-            listening.server.stop_accepting()
-            listening.server.drain()
             self._retired.add(listening.server)
             self.spawn(self._wait_out(listening.server), f"drain {listening.config.name}")
-        if listening.task is not None:
-            listening.task.cancel()
-        if listening.udp is not None:
-            listening.udp.close()
-        if not keep_socket and listening.sock is not None:
-            listening.sock.close()
 
     async def _wait_out(self, server: ListenerServer) -> None:
         await server.idle(self.drain_time_s)
@@ -353,8 +299,7 @@ class DataPlane(Context):
             server.stop_accepting()
             server.drain()
         for listening in self._listeners.values():
-            if listening.sock is not None:
-                listening.sock.close()  # as long as one copy is open, the kernel lets connections in
+            listening.close_socket()
         deadline = time.monotonic() + timeout_s
         for server in (*servers, *tuple(self._retired)):
             await server.idle(deadline - time.monotonic())
@@ -362,20 +307,15 @@ class DataPlane(Context):
     async def close(self) -> None:
         """End what is left, flush the logs and let go."""
         for listening in self._listeners.values():
-            if listening.task is not None:
-                listening.task.cancel()
-            if listening.server is not None:
-                listening.server.stop_accepting()
-                listening.server.abort()
+            listening.abort()
         for server in self._retired:
             server.abort()
         for cluster in self._clusters.values():
             cluster.drain()
         await asyncio.sleep(0)  # aborted connections say goodbye to their streams, which are logged
         for listening in self._listeners.values():
-            self._discard(listening)
-            if listening.sock is not None:
-                listening.sock.close()
+            listening.discard()
+            listening.close_socket()
         for server in self._retired:
             server.close()
         logs = tuple(self._logs)
@@ -418,6 +358,8 @@ class DataPlane(Context):
                         "hostname": host.endpoint.hostname,
                         "weight": host.endpoint.weight,
                         "healthy": host.endpoint.healthy,
+                        "failed_check": host.failed_check,
+                        "check_timed_out": host.check_timed_out,
                         "locality": host.endpoint.locality,
                         "priority": host.endpoint.priority,
                         "cx_active": host.connections,

@@ -54,8 +54,3 @@ def configure_logging(level: str, process: str = "") -> None:
     root.handlers[:] = [handler]
     root.setLevel(LEVELS[level])
     logging.getLogger("asyncio").setLevel(max(LEVELS[level], logging.WARNING))
-
-
-def set_level(level: str) -> None:
-    """Change what is logged from now on."""
-    logging.getLogger().setLevel(LEVELS[level])

@@ -40,6 +40,7 @@ SAME_IN_EVERY_WORKER = (
     ".membership_healthy",
     ".membership_degraded",
     ".membership_excluded",
+    ".health_check.healthy",
     ".max_host_weight",
     ".version",
     "cluster_manager.active_clusters",

@@ -5,6 +5,7 @@ from plait.stream.chain import FilterChain
 from plait.stream.formatter import compile_format, compile_json_format
 from plait.stream.forward import ForwardOptions, forward
 from plait.stream.matching import (
+    compile_fullmatch,
     compile_header,
     compile_headers,
     compile_regex,
@@ -21,6 +22,7 @@ __all__ = [
     "Limits",
     "StreamProxy",
     "compile_format",
+    "compile_fullmatch",
     "compile_header",
     "compile_headers",
     "compile_json_format",

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from plait.stream.pool import Pool
 
 _log = logging.getLogger("plait.stream")
+_now = time.monotonic
 
 _RESET_TEXT = "upstream connect error or disconnect/reset before headers. reset reason: "
 
@@ -201,20 +202,24 @@ class ClientConnection(asyncio.Protocol, Timed):
         self._rx.value += len(data)
         self.heard = True
         streams = self.streams
+        now = _now()
         for event in self.codec.feed(data):
             kind = event.kind
             if kind == RESPONSE:
-                forward = streams.get(event.id)
-                if forward is not None:
-                    if event.end:  # type: ignore[attr-defined]  # the kind says that it is a Response
+                if event.end:  # type: ignore[attr-defined]  # the kind says that it is a Response
+                    forward = streams.pop(event.id, None)
+                    if forward is not None:
                         self._complete(event.id, forward)
-                    forward.on_response(event)  # type: ignore[arg-type]
+                else:
+                    forward = streams.get(event.id)
+                if forward is not None:
+                    forward.on_response(event, now)  # type: ignore[arg-type]
                 else:
                     self._unmatched.value += 1
             elif kind == DATA:
-                forward = streams.get(event.id)
+                end = event.end  # type: ignore[attr-defined]
+                forward = streams.pop(event.id, None) if end else streams.get(event.id)
                 if forward is not None:
-                    end = event.end  # type: ignore[attr-defined]
                     if end:
                         self._complete(event.id, forward)
                     forward.on_data(event.data, end)  # type: ignore[attr-defined]
@@ -225,7 +230,6 @@ class ClientConnection(asyncio.Protocol, Timed):
 
     def _complete(self, id: int, forward: Forward) -> None:
         """The response has ended: the connection is free for the next stream before this one is even told."""
-        del self.streams[id]
         if not forward.request_ended or (self.flow_controlled and self.codec.unsent(id)):
             frame = self.codec.encode_reset(id, "response_complete")
             if frame is None:  # the server answered before it had the whole request
@@ -236,7 +240,7 @@ class ClientConnection(asyncio.Protocol, Timed):
 
     def _other(self, event: Any, kind: int) -> None:
         if kind == TRAILERS:
-            forward = self.streams.get(event.id)
+            forward = self.streams.pop(event.id, None)
             if forward is not None:
                 self._complete(event.id, forward)
                 forward.on_trailers(event.headers)
@@ -320,7 +324,7 @@ class ClientConnection(asyncio.Protocol, Timed):
             if event.kind == FAULT:
                 break  # an early close; connection_lost says so
             if event.kind == DATA:
-                forward = self.streams.get(event.id)
+                forward = self.streams.pop(event.id, None)
                 if forward is not None:
                     self._complete(event.id, forward)
                     forward.on_data(event.data, event.end)  # type: ignore[attr-defined]

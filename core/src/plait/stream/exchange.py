@@ -15,7 +15,7 @@ import time
 from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from plait.api.config import Route
+from plait.api.config import DirectResponse, Route, RouteMatch
 from plait.api.errors import LocalProtocolError
 from plait.api.headers import Headers, encode
 from plait.api.message import Request, Response
@@ -39,6 +39,7 @@ _log = logging.getLogger("plait.stream")
 _now = time.monotonic
 
 _RESUMED = -1
+_UNROUTED = Route(RouteMatch(), DirectResponse(404), "not looked up yet")
 
 
 class ServerStream(Stream):
@@ -47,7 +48,6 @@ class ServerStream(Stream):
     __slots__ = (
         "_next",
         "_route",
-        "_routed",
         "begun",
         "chain",
         "ending",
@@ -62,11 +62,11 @@ class ServerStream(Stream):
         "waiting",
     )
 
-    def __init__(self, owner: ServerConnection, request: Request) -> None:
+    def __init__(self, owner: ServerConnection, request: Request, now: float) -> None:
         # What Stream.__init__ does, without the call: this runs for every request.
         self.request = request
         self.connection = owner.connection
-        self.started = now = _now()
+        self.started = now
         self.response = None
         self.response_started = 0.0
         self.ended = 0.0
@@ -89,9 +89,8 @@ class ServerStream(Stream):
         self.request_held = True  # the head has not reached the router yet, or a data filter waits
         self.response_held = False
         self.finished = False
-        self.touched = 0.0  # when a piece of a body last passed
-        self._routed = False
-        self._route: Route | None = None
+        self.touched = 0.0  # when a piece of a body last passed, or a filter that had stopped the head let it go on
+        self._route: Route | None = _UNROUTED
         self._next = 0  # the request filter that ``resume`` goes on with; 0 unless one stopped, or _RESUMED
         self.begun = False  # the response's head is written and more will follow
         self.ending = False  # all of the response is with the codec, and the peer's window keeps some of it there
@@ -101,13 +100,13 @@ class ServerStream(Stream):
 
     @property
     def route(self) -> Route | None:
-        if not self._routed:
-            self._route = self.chain.router.route(self)
-            self._routed = True
-        return self._route
+        route = self._route
+        if route is _UNROUTED:
+            route = self._route = self.chain.router.route(self)
+        return route
 
     def clear_route(self) -> None:
-        self._routed = False
+        self._route = _UNROUTED
 
     def route_settings(self, name: str) -> object | None:
         route = self.route
@@ -148,7 +147,8 @@ class ServerStream(Stream):
             self.response = response
             self.write_head(response)
         else:
-            self.respond(response)
+            self.owner.proxy.stats.rq_local.value += 1
+            self.respond(response, _now())
         return STOP
 
     def reset(self, reason: str, *, flag: str = "") -> None:
@@ -235,6 +235,7 @@ class ServerStream(Stream):
         if start:
             calls = calls[start:]
             self._next = 0
+            self.touched = _now()
         call = chain.terminal
         try:
             for call in calls:
@@ -316,13 +317,13 @@ class ServerStream(Stream):
 
     # the response's way
 
-    def respond(self, response: Response) -> None:
+    def respond(self, response: Response, now: float) -> None:
         """The response's head came from upstream, or is our own: take it through the filters and write it."""
         self.replied = True
         self.response = response
-        self.response_started = _now()
+        self.response_started = now
         chain = self.chain
-        for index, call in enumerate(chain.on_response):
+        for call in chain.on_response:
             try:
                 verdict = call(self)
                 if verdict is not CONTINUE:
@@ -330,7 +331,7 @@ class ServerStream(Stream):
                         discard(verdict)
                         return
                     self.response_held = True
-                    self._hold_response(verdict, index, call)
+                    self._hold_response(verdict, call)
                     return
             except Exception as error:
                 self.filter_failed(call, error)
@@ -339,16 +340,16 @@ class ServerStream(Stream):
             return
         self.write_head(response)
 
-    def _hold_response(self, verdict: object, index: int, call: Any) -> None:
+    def _hold_response(self, verdict: object, call: Any) -> None:
         if not isinstance(verdict, Awaitable):
             raise TypeError(f"it answered {verdict!r} to a response, expected CONTINUE or an awaitable of it")
         waiting = self.wait()
-        waiting.spawn(self._after_response(waiting, verdict, index), call, verdict)
+        waiting.spawn(self._after_response(waiting, verdict, call), call, verdict)
 
-    async def _after_response(self, waiting: Waiting, verdict: Awaitable[object], index: int) -> None:
+    async def _after_response(self, waiting: Waiting, verdict: Awaitable[object], call: Any) -> None:
         answer: object = await verdict
-        call, *behind = self.chain.on_response[index:]
-        for one in behind:
+        calls = self.chain.on_response
+        for one in calls[calls.index(call) + 1 :]:
             if answer is not CONTINUE or self.finished:
                 break
             call = one

@@ -16,7 +16,6 @@ from plait.api.config import RetryPolicy
 from plait.api.headers import Headers
 from plait.api.message import Request, Response
 from plait.api.stream import STOP, Stream, Verdict
-from plait.net.wheel import Timed, ticks
 from plait.stream.exchange import ServerStream
 from plait.stream.mirror import Mirror, chosen
 from plait.stream.pool import Pool, pool_of
@@ -45,7 +44,6 @@ class ForwardOptions:
     ) -> None:
         """``mirrors`` are clusters that get a copy of some of the requests, each with its share in millionths."""
         self.timeout_s = timeout_s
-        self.timeout_ticks = ticks(timeout_s) if timeout_s else 0
         self.idle_timeout_s = idle_timeout_s
         self.retry = RetryRule(retry) if retry is not None and retry.retry_on else None
         self.auto_host_rewrite = auto_host_rewrite
@@ -58,107 +56,96 @@ class ForwardOptions:
 
 def forward(stream: Stream, cluster: Cluster, options: ForwardOptions) -> Verdict:
     """Send the stream's request to ``cluster`` and its response back; returns STOP."""
-    made = Forward(stream, cluster, options)  # type: ignore[arg-type]  # every stream with a router is one
-    if options.mirrors:
-        _mirror(made)
-    made.start()
+    request = stream.request
+    mirrors = _mirror(stream, options) if options.mirrors else _NO_MIRRORS  # type: ignore[arg-type]  # it is
+    stream.upstream_cluster = cluster.name
+    if cluster.requests_active >= cluster.max_requests:
+        cluster.stats.rq_pending_overflow.value += 1
+        return stream.reply(503, _OVERFLOW, details="overflow", flag="UO", headers=_OVERLOADED)
+    cluster.requests_active += 1
+    made = stream.sink = Forward(stream, cluster, options)  # type: ignore[attr-defined, arg-type]
+    now = stream.touched or stream.started  # type: ignore[attr-defined]  # so it is, or as good as
+    if not request.end:
+        made.expect_body(mirrors, now)
+    elif options.timeout_s or request.timeout_s:
+        made.start_clock(now)
+    made.attempt(now)
     return STOP
 
 
-def _mirror(forward: Forward) -> None:
+def _mirror(stream: ServerStream, options: ForwardOptions) -> list[Mirror]:
     """Send copies of the request to the clusters that the route names for that, where they exist."""
-    stream, options = forward.stream, forward.options
     context = stream.owner.proxy.context
+    mirrors = []
     for name, fraction in options.mirrors:
         cluster = context.cluster(name)
         if cluster is None or not chosen(fraction):
             continue
         mirror = Mirror(stream)
-        if not stream.request_done:
-            forward.mirrors.append(mirror)
-        Forward(mirror, cluster, ForwardOptions(options.timeout_s)).start()  # type: ignore[arg-type]  # as good as one
+        mirrors.append(mirror)
+        forward(mirror, cluster, ForwardOptions(options.timeout_s))  # type: ignore[arg-type]  # as good as one
+    return mirrors
 
 
 class _Body:
     """A request's body while it comes: what no connection has taken yet, or all of it while a retry may need it."""
 
-    __slots__ = ("kept", "pieces", "size", "trailers")
+    __slots__ = ("kept", "mirrors", "pieces", "size", "trailers")
 
-    def __init__(self, kept: bool) -> None:
+    def __init__(self, kept: bool, mirrors: Sequence[Mirror]) -> None:
         self.kept = kept  # for a retry
+        self.mirrors = mirrors  # they get the pieces too
         self.pieces: list[bytes] = []
         self.size = 0
         self.trailers: Headers | None = None
 
 
-class Forward(Sink, Timed):
+class Forward(Sink):
     """One request on its way upstream, over all its attempts."""
 
     __slots__ = (
         "_body",
         "_paused",
         "_tries",
-        "answered",
         "closed",
         "cluster",
         "connection",
         "host",
         "id",
-        "mirrors",
         "options",
-        "pool",
-        "request",
         "request_ended",
         "sent_at",
         "stream",
         "waiting",
     )
+    host: Host  # of the last attempt
+    id: int  # on the connection
+    sent_at: float
 
     def __init__(self, stream: ServerStream, cluster: Cluster, options: ForwardOptions) -> None:
-        self.slot = None
+        self.deadline = 0.0
         self.stream = stream
         self.cluster = cluster
         self.options = options
-        self.request: Request = stream.request
         self.connection: ClientConnection | None = None
-        self.id = 0
-        self.host: Host | None = None
-        self.pool: Pool | None = None
-        self.sent_at = 0.0
-        self.answered = False  # a response has begun downstream
         self.closed = False
-        self.mirrors: list[Mirror] = _NO_MIRRORS if not options.mirrors else []
-        self.request_ended = False
-        self.waiting = False  # in the pool's queue
+        self.request_ended = stream.request.end
+        self.waiting: Pool | None = None  # in whose queue it is
         self._paused = False
         self._body: _Body | None = None  # of a request that did not come in one piece
-        self._tries: Tries | None = None  # what a retry policy has to remember
+        retry = options.retry
+        self._tries = None if retry is None else Tries(retry, cluster)  # what a retry policy has to remember
 
     # the way out
 
-    def start(self) -> None:
-        """Count the request in and make the first attempt."""
-        stream, cluster, options = self.stream, self.cluster, self.options
-        stream.upstream_cluster = cluster.name
-        if cluster.requests_active >= cluster.max_requests:
-            cluster.stats.rq_pending_overflow.value += 1
-            stream.reply(503, _OVERFLOW, details="overflow", flag="UO", headers=_OVERLOADED)
-            return
-        cluster.requests_active += 1
-        stream.sink = self
-        if options.retry is not None:
-            self._tries = Tries(options.retry, cluster)
-        if self.request.end:
-            self.request_ended = True
-            if options.timeout_ticks or self.request.timeout_s:
-                self._start_clock()
-        else:
-            self._body = _Body(options.retry is not None)
-            if self.request.timeout_s:
-                self.stream.owner.proxy.wheel.add(self, self._caller_ticks())
-        self._attempt()
+    def expect_body(self, mirrors: Sequence[Mirror], now: float) -> None:
+        """The request comes in pieces; ``mirrors`` get them too."""
+        self._body = _Body(self.options.retry is not None, mirrors)
+        if self.stream.request.timeout_s:
+            self.start_clock(now)
 
-    def _attempt(self) -> None:
+    def attempt(self, now: float) -> None:
+        """Pick a host and send it the request when a connection is there."""
         stream, cluster, tries = self.stream, self.cluster, self._tries
         stream.attempts += 1
         host = cluster.pick() if tries is None else cluster.pick_other(tries.tried)
@@ -172,23 +159,21 @@ class Forward(Sink, Timed):
         pool = host.pools.get(cluster.protocol or proxy.upstream_name)
         if pool is None:
             pool = pool_of(host, proxy.upstream_protocol(cluster), proxy.context)
-        self.pool = pool  # type: ignore[assignment]  # only plait.stream.pool fills Host.pools
-        connection = pool.take(self)  # type: ignore[attr-defined]
-        if connection is not None and not self.connected(connection):
+        connection = pool.take(self)  # type: ignore[attr-defined]  # only plait.stream.pool fills Host.pools
+        if connection is not None and not self.connected(connection, now):
             pool.done(connection)  # type: ignore[attr-defined]
 
-    def connected(self, connection: ClientConnection) -> bool:
+    def connected(self, connection: ClientConnection, now: float) -> bool:
         """A connection is ours for this request; False when the request could not be sent and it is free again."""
         stream, options, host = self.stream, self.options, connection.host
-        self.waiting = False
         self.connection = connection
         host.active += 1
         stream.upstream_host = host.name
         stream.upstream_local = connection.local
-        request = self.request
+        request = stream.request
         if options.shapes:
             self._shape(request, host)
-        self.sent_at = _now()
+        self.sent_at = now
         if self._tries is not None:
             self._time_try(self._tries)
         if not connection.open(self, request):
@@ -233,7 +218,7 @@ class Forward(Sink, Timed):
             connection.send_data(self, data, last)
         if body.trailers is not None:
             connection.send_trailers(self, body.trailers)
-        if self.request_ended and self.request.oneway:
+        if self.request_ended and self.stream.request.oneway:
             self._sent(connection)
             return
         if not connection.full(self):
@@ -242,69 +227,69 @@ class Forward(Sink, Timed):
     def send_data(self, data: bytes, end: bool) -> None:
         if end:
             self._body_ended()
-        for mirror in self.mirrors:
-            mirror.copy_data(data, end)
         connection, body = self.connection, self._body
-        if body is not None and (body.kept or connection is None):
-            body.pieces.append(data)
-            body.size += len(data)
-            if body.kept and body.size > self.options.buffer_limit_bytes:
-                body.kept = False  # too long to send twice: no retry from here on
-                if connection is not None:
-                    body.pieces.clear()
+        if body is not None:
+            for mirror in body.mirrors:
+                mirror.copy_data(data, end)
+            if body.kept or connection is None:
+                body.pieces.append(data)
+                body.size += len(data)
+                if body.kept and body.size > self.options.buffer_limit_bytes:
+                    body.kept = False  # too long to send twice: no retry from here on
+                    if connection is not None:
+                        body.pieces.clear()
         if connection is not None:
             connection.send_data(self, data, end)
-            if end and self.request.oneway:
+            if end and self.stream.request.oneway:
                 self._sent(connection)
         elif body is not None and body.size > self.options.buffer_limit_bytes:
             self.stream.owner.pause_reading(self.stream)
 
     def send_trailers(self, trailers: Headers) -> None:
         self._body_ended()
-        for mirror in self.mirrors:
-            mirror.copy_trailers(trailers)
-        if self._body is not None:
-            self._body.trailers = trailers
+        body = self._body
+        if body is not None:
+            for mirror in body.mirrors:
+                mirror.copy_trailers(trailers)
+            body.trailers = trailers
         if self.connection is not None:
             self.connection.send_trailers(self, trailers)
-            if self.request.oneway:
+            if self.stream.request.oneway:
                 self._sent(self.connection)
 
     def _sent(self, connection: ClientConnection) -> None:
         """A request that gets no response is on its way, and nothing else will be heard of it."""
         if self.connection is not connection:  # it could not be sent
             return
-        self._close(True)
+        self._close(_now())
         connection.sent(self)
         self.stream.end()
 
     def _body_ended(self) -> None:
         self.request_ended = True
-        if not self.closed and not self.answered:
-            self._start_clock()
+        if not self.closed and not self.stream.replied:
+            self.start_clock(_now())
 
-    def _start_clock(self) -> None:
-        """The route's timeout, from the end of the request on; or the caller's own where that is over first."""
-        limit, wheel = self.options.timeout_ticks, self.stream.owner.proxy.wheel
-        if self.request.timeout_s:
-            wanted = self._caller_ticks()
-            if not limit or wanted < limit:
-                limit = wanted
-            if self.slot is not None:
-                wheel.remove(self)  # it has been waiting since the request began, which came in pieces
-        if limit:
-            wheel.add(self, limit)
-
-    def _caller_ticks(self) -> int:
-        """How much of the caller's own timeout is left; it counts from the beginning of the request."""
-        if self.request.timeout_s < 0:
-            return _LOOK_TICKS
-        return ticks(max(0.0, self.stream.started + self.request.timeout_s - _now()))
+    def start_clock(self, now: float) -> None:
+        """The route's timeout runs from the end of the request on, the caller's own from its beginning."""
+        stream = self.stream
+        limit_s, wanted_s = self.options.timeout_s if self.request_ended else 0.0, stream.request.timeout_s
+        deadline = now + limit_s
+        if wanted_s:
+            wanted = stream.started + wanted_s if wanted_s > 0 else now + _LOOK_S
+            if not limit_s or wanted < deadline:
+                deadline = wanted
+        elif not limit_s:
+            return
+        self.deadline = deadline
+        owner = stream.owner
+        if deadline < owner.look_at:
+            owner.proxy.look_by(owner, deadline)
 
     # the way back
 
-    def on_response(self, response: Response) -> None:
-        """The head of the response (with its body, if ``end``)."""
+    def on_response(self, response: Response, now: float) -> None:
+        """The head of the response (with its body, if ``end``), which came at ``now``."""
         status = response.status
         if self._tries is not None and self._tries_again(self._tries, response):
             return
@@ -313,12 +298,11 @@ class Forward(Sink, Timed):
             codes[status].value += 1
         else:
             self.cluster.stats.code(status).value += 1
-        self.answered = True
-        if response.end:
-            self._close(True)
         stream = self.stream
+        if response.end:
+            self._close(now)
         if not stream.replied:
-            stream.respond(response)
+            stream.respond(response, now)
 
     def _tries_again(self, tries: Tries, response: Response) -> bool:
         status = response.status
@@ -339,12 +323,12 @@ class Forward(Sink, Timed):
     def on_data(self, data: bytes, end: bool) -> None:
         """A piece of the response's body."""
         if end:
-            self._close(True)
+            self._close(_now())
         self.stream.send_data(data, end)
 
     def on_trailers(self, trailers: Headers) -> None:
         """Trailers; they end the response."""
-        self._close(True)
+        self._close(_now())
         self.stream.send_trailers(trailers)
 
     def on_failure(
@@ -357,15 +341,13 @@ class Forward(Sink, Timed):
         self._leave_connection()
         if self.closed:
             return
-        if self.answered:
-            self._close(False)
+        if self.stream.replied:
+            self._close()
             if self.stream.begun:
                 details = details.replace("before_response", "after_response")
             self.stream.reply(status, reason, details=details, flag=flag)
             return
-        host = self.host
-        if host is not None:
-            host.failures += 1
+        self.host.failures += 1
         self.stream.upstream_failure = failure
         tries = self._tries
         if tries is not None and tries.rule.on_failure(flag, refused) and self._may_retry(tries):
@@ -377,14 +359,14 @@ class Forward(Sink, Timed):
 
     def _fail(self, status: int, reason: str, flag: str, details: str) -> None:
         self.cluster.stats.code(status).value += 1
-        self._close(False)
+        self._close()
         headers = _OVERLOADED if flag == "UO" else None
         self.stream.reply(status, reason, details=details, flag=flag, headers=headers)
 
     # retries
 
     def _may_retry(self, tries: Tries) -> bool:
-        if self.answered or (self._body is not None and not self._body.kept):
+        if self.stream.replied or (self._body is not None and not self._body.kept):
             return False
         return tries.allowed(self.stream)
 
@@ -402,13 +384,13 @@ class Forward(Sink, Timed):
             self._tries.back_off = None
         if not self.closed:
             self.stream.owner.resume_reading(self.stream)  # the last connection may have been slow
-            self._attempt()
+            self.attempt(_now())
 
     # ends and clocks
 
     def expire(self) -> None:
         """The route's timeout, or the caller's."""
-        if self.closed or (self.request.timeout_s < 0 and self._waits_on()):
+        if self.closed or (self.stream.request.timeout_s < 0 and self._waits_on()):
             return
         self.cluster.stats.rq_timeout.value += 1
         connection = self.connection
@@ -416,30 +398,27 @@ class Forward(Sink, Timed):
         if connection is not None:
             connection.abandon(self, "timeout")
             self.cluster.stats.rq_tx_reset.value += 1
-        if self.answered:
-            self._close(False)
+        if self.stream.replied:
+            self._close()
             self.stream.reply(504, "upstream request timeout", details="response_timeout", flag="UT")
         else:
             self._fail(504, "upstream request timeout", "UT", "response_timeout")
 
     def _waits_on(self) -> bool:
         """Look what the caller's timeout is, now that the answer takes its time, and wait for what is left of it."""
-        limit, route = 0, self.options.timeout_ticks if self.request_ended else 0
-        if route:
-            limit = route - _LOOK_TICKS
-            if limit <= 0:
-                return False
-        if self.request.caller_timeout_s():
-            wanted = self._caller_ticks()
-            limit = min(limit, wanted) if limit else wanted
-        if limit:
-            self.stream.owner.proxy.wheel.add(self, limit)
+        limit_s = self.options.timeout_s if self.request_ended else 0.0
+        if 0 < limit_s <= _LOOK_S:
+            return False
+        began = self.deadline - _LOOK_S
+        self.deadline = 0.0
+        self.stream.request.caller_timeout_s()
+        self.start_clock(began)
         return True
 
     def _try_timed_out(self) -> None:
         if self._tries is not None:
             self._tries.per_try = None
-        if self.closed or self.answered:
+        if self.closed or self.stream.replied:
             return
         self.cluster.stats.rq_per_try_timeout.value += 1
         connection = self.connection
@@ -453,7 +432,7 @@ class Forward(Sink, Timed):
             return
         stats = self.cluster.stats
         connection = self.connection
-        self._close(False)
+        self._close()
         if connection is not None:
             connection.abandon(self, reason)
             stats.rq_tx_reset.value += 1
@@ -473,32 +452,29 @@ class Forward(Sink, Timed):
                 tries.per_try.cancel()
                 tries.per_try = None
 
-    def _close(self, complete: bool) -> None:
-        """Everything is said, or nothing will be: give back what the request holds."""
+    def _close(self, completed: float = 0.0) -> None:
+        """Everything is said (when ``completed`` is given), or nothing will be: give back what the request holds."""
         self.closed = True
-        if self.mirrors and not self.request_ended:
-            for mirror in self.mirrors:
-                mirror.give_up()  # the rest of the request will not come
-        stream, cluster, connection = self.stream, self.cluster, self.connection
+        connection = self.connection
         if connection is None:
-            if self.waiting and self.pool is not None:
-                self.pool.forget(self)
+            if self.waiting is not None:
+                self.waiting.forget(self)
         elif self._paused or self._tries is not None:
             self._leave_connection()
         else:
             self.connection = None
             connection.host.active -= 1
+        if not self.request_ended and self._body is not None:
+            for mirror in self._body.mirrors:
+                mirror.give_up()  # the rest of the request will not come
+        stream, cluster = self.stream, self.cluster
         if stream.sink is self:
             stream.sink = None
         cluster.requests_active -= 1
-        slot = self.slot
-        if slot is not None:
-            slot.discard(self)
-            self.slot = None
         if self._tries is not None:
             self._tries.end()
-        if complete:
-            cluster.stats.rq_time.values.append((_now() - self.sent_at) * 1000)
+        if completed:
+            cluster.stats.rq_time.values.append((completed - self.sent_at) * 1000)
 
     # back-pressure
 
@@ -539,9 +515,9 @@ class Forward(Sink, Timed):
             owner.pause_reading(self.stream)
 
 
-_LOOK_TICKS = ticks(0.2)
+_LOOK_S = 0.2
 """When a timeout is looked for that costs something to read: few answers take as long, and no caller is in a hurry for
 the word that it has waited long enough."""
-_NO_MIRRORS: list[Mirror] = []
+_NO_MIRRORS: tuple[Mirror, ...] = ()
 _OVERLOADED = {"x-envoy-overloaded": "true"}
 _OVERFLOW = "upstream connect error or disconnect/reset before headers. reset reason: overflow"

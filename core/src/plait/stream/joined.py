@@ -2,14 +2,15 @@
 
 A connection that many streams share is written to for each of them; every write of its own would be a system call, and
 those cost more than everything else that is done for a small frame. What is written goes out when the loop comes round
-again, behind all that was read in this turn, in the order it came.
+again, behind all that was read in this turn, in the order it came; or as soon as it is much, so that a peer that takes
+no more is noticed before as much again is read.
 """
 
 from __future__ import annotations
 
 import asyncio
 
-_LONG_BYTES = 64 * 1024  # above that, joining would copy more than a vector of buffers costs
+_MUCH_BYTES = 64 * 1024  # above that, joining would copy more than a vector of buffers costs
 
 
 class Joined:
@@ -33,8 +34,8 @@ class Joined:
         if not pending:
             self._call_soon(self._flush)
         pending.append(frame)
-        self._size = size = self._size + len(frame)
-        if size > _LONG_BYTES:
+        self._size += len(frame)
+        if self._size > _MUCH_BYTES:
             self.flush()
 
     def flush(self) -> None:
@@ -44,10 +45,11 @@ class Joined:
             return
         self._pending = []  # before it is written: that may stop a stream, whose end is written behind this
         self._size = 0
-        if not self._transport.is_closing():
-            if len(pending) == 1:
-                self._transport.write(pending[0])
-            elif size > _LONG_BYTES:
-                self._transport.writelines(pending)
-            else:
-                self._transport.write(b"".join(pending))
+        if self._transport.is_closing():
+            return
+        if len(pending) == 1:
+            self._transport.write(pending[0])
+        elif size > _MUCH_BYTES:
+            self._transport.writelines(pending)
+        else:
+            self._transport.write(b"".join(pending))

@@ -34,11 +34,39 @@ def compile_regex(pattern: str) -> Any:
         raise ConfigError(f"regular expression {pattern!r}: {reason}", expected="RE2 syntax") from error
 
 
+class _Verdicts(dict[bytes, bool]):
+    """What an expression said of the values it was asked for: paths and methods come again and again.
+
+    Asking RE2 from Python costs forty times what looking here does. Long values are not kept, and when the table is
+    full it is emptied: callers that never repeat themselves find it no help, and no burden either.
+    """
+
+    def __init__(self, fullmatch: Callable[[bytes], object]) -> None:
+        super().__init__()
+        self._fullmatch = fullmatch
+
+    def __missing__(self, value: bytes) -> bool:
+        verdict = self._fullmatch(value) is not None
+        if len(value) <= _LONGEST_KEPT_BYTES:
+            if len(self) >= _VERDICTS_LIMIT:
+                self.clear()
+            self[value] = verdict
+        return verdict
+
+
+_VERDICTS_LIMIT = 1024
+_LONGEST_KEPT_BYTES = 256
+
+
+def compile_fullmatch(pattern: str) -> MatchBytes:
+    """A call that says whether an RE2 expression matches all of a value; raises ``ConfigError`` for a bad one."""
+    return _Verdicts(compile_regex(pattern).fullmatch).__getitem__
+
+
 def compile_string(matcher: StringMatcher) -> MatchBytes:
     """A call that says whether bytes match; raises ``ConfigError`` for a bad expression or an unknown kind."""
     if matcher.kind == "safe_regex":
-        fullmatch = compile_regex(matcher.value).fullmatch
-        return lambda value: fullmatch(value) is not None
+        return compile_fullmatch(matcher.value)
     expected = matcher.value.encode("utf-8", "surrogateescape")
     if matcher.ignore_case:
         return _ignoring_case(matcher.kind, expected.lower())

@@ -8,11 +8,13 @@ Source: Envoy, RouteAction.RequestMirrorPolicy.
 
 from __future__ import annotations
 
+import math
 import random
 from typing import TYPE_CHECKING
 
 from plait.api.headers import Headers
 from plait.api.message import Request, Response
+from plait.net.wheel import Timed
 
 if TYPE_CHECKING:
     from plait.stream.exchange import ServerStream
@@ -44,15 +46,22 @@ def chosen(fraction: int) -> bool:
     return fraction >= MILLION or random.random() * MILLION < fraction
 
 
-class _Owner:
+class _Owner(Timed):
     """The connection that a mirror has not got: nobody pauses, and there is nothing to resume."""
 
-    __slots__ = ("mirror", "proxy", "write_paused")
+    __slots__ = ("look_at", "mirror", "proxy", "write_paused")
 
     def __init__(self, proxy: StreamProxy, mirror: Mirror) -> None:
+        self.slot = None
+        self.look_at = math.inf
         self.proxy = proxy
         self.mirror = mirror
         self.write_paused = False
+
+    def expire(self) -> None:
+        """The one clock that a mirror has is over."""
+        if self.mirror.sink is not None:
+            self.mirror.sink.expire()
 
     def pause_reading(self, stream: object) -> None:
         self.mirror.slow = True
@@ -66,7 +75,7 @@ class Mirror:
     """The copy's stream."""
 
     __slots__ = (
-        *("attempts", "begun", "flags", "owner", "replied", "request", "sink", "slow", "started"),
+        *("_sink", "attempts", "begun", "flags", "owner", "replied", "request", "slow", "started", "touched"),
         *("upstream_cluster", "upstream_failure", "upstream_host", "upstream_local"),
     )
 
@@ -74,13 +83,25 @@ class Mirror:
         self.owner = _Owner(stream.owner.proxy, self)
         self.request = copy_of(stream.request)
         self.started = stream.started
-        self.sink: Forward | None = None
+        self.touched = stream.touched
+        self._sink: Forward | None = None
         self.slow = False  # its cluster takes no more for now
         self.attempts = 0
         self.replied = False
         self.begun = False
         self.flags: tuple[str, ...] = ()
         self.upstream_cluster = self.upstream_host = self.upstream_local = self.upstream_failure = ""
+
+    @property
+    def sink(self) -> Forward | None:
+        """Where the copy goes, as long as it is under way."""
+        return self._sink
+
+    @sink.setter
+    def sink(self, sink: Forward | None) -> None:
+        self._sink = sink
+        if sink is None:
+            self.owner.proxy.wheel.remove(self.owner)
 
     def look(self) -> None:
         """Give the copy up where too much waits for its cluster."""
@@ -110,7 +131,7 @@ class Mirror:
     def reply(self, status: int, body: str | bytes = b"", **_: object) -> None:
         """There is nobody to answer."""
 
-    def respond(self, response: Response) -> None:
+    def respond(self, response: Response, now: float) -> None:
         """The answer's head; thrown away like the rest."""
         self.replied = True
 

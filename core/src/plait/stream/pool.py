@@ -106,7 +106,7 @@ class Pool(ConnectionPool, Timed):
         cluster.pending += 1
         stats.rq_pending_total.value += 1
         stats.rq_pending_active.value += 1
-        forward.waiting = True
+        forward.waiting = self
         self._waiting.append(forward)
         self._open_more()
 
@@ -164,22 +164,21 @@ class Pool(ConnectionPool, Timed):
         return forward
 
     def _left(self, forward: Forward) -> None:
-        forward.waiting = False
+        forward.waiting = None
         self.cluster.pending -= 1
         self.cluster.stats.rq_pending_active.value -= 1
 
     def forget(self, forward: Forward) -> None:
         """``forward`` waits no more."""
-        if forward.waiting:
-            self._waiting.remove(forward)
-            self._left(forward)
+        self._waiting.remove(forward)
+        self._left(forward)
 
     def _serve(self, connection: ClientConnection) -> None:
         """Give a connection with room to who waits; keep it for later when nobody does."""
         served = False
         while self._waiting and self._has_room(connection):
             served = True
-            self._next_waiting().connected(connection)
+            self._next_waiting().connected(connection, _now())
         if self._waiting and (served or not connection.codec.reusable):  # one without any room may be followed by more
             self._open_more()
         if not connection.streams:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 from plait.api.connection import Connection, TerminalFilter
 from plait.api.context import Context, Counter, Stats
 from plait.api.errors import PluginError, ProtocolError
+from plait.api.message import Response
 from plait.api.protocol import ProtocolType
 from plait.api.telemetry import AccessLog
 from plait.net.wheel import TimerWheel, ticks
@@ -39,9 +41,12 @@ def sum_of(counters: Iterable[Counter]) -> Callable[[], int]:
 
 
 class ProxyStats:
-    """Envoy's ``http.<prefix>.downstream_…`` statistics (other protocols: their own first word), as attributes."""
+    """Envoy's ``http.<prefix>.downstream_…`` statistics (other protocols: their own first word), as attributes.
 
-    def __init__(self, stats: Stats, prefix: str, protocol: str) -> None:
+    With ``rpc`` responses are counted by their code, too, and by response flag, and those of our own.
+    """
+
+    def __init__(self, stats: Stats, prefix: str, protocol: str, rpc: bool = False) -> None:
         prefix += "."
         self._stats = stats
         self._prefix = prefix
@@ -69,6 +74,8 @@ class ProxyStats:
         self.rq_idle_timeout = counter(prefix + "downstream_rq_idle_timeout")
         self.rq_time = stats.histogram(prefix + "downstream_rq_time")
         self.filter_error = counter(prefix + "filter_error")
+        self.codes: dict[int, Counter] | None = {} if rpc else None
+        self.rq_local = counter(prefix + "downstream_rq_local") if rpc else Counter("")
         unusual = counter(prefix + "downstream_rq_unusual")  # a status that is in no class
         self.classes: dict[int, Counter] = defaultdict(lambda: unusual)
         self.classes.update({n: counter(f"{prefix}downstream_rq_{n}xx") for n in range(1, 6)})
@@ -80,14 +87,27 @@ class ProxyStats:
             prefix + "downstream_rq_active", lambda: total.value - completed() - unanswered.value, grows=False
         )
 
+    def count_code(self, codes: dict[int, Counter], response: Response) -> None:
+        """Count a response under the code of its protocol, or HTTP's where that has none."""
+        code = response.code or response.status
+        if code not in codes:
+            codes[code] = self.named(f"downstream_rq_code.{code}")
+        codes[code].value += 1
+
+    def count_flags(self, flags: Sequence[str]) -> None:
+        """Count a stream that ended with response flags."""
+        if self.codes is not None:
+            for flag in flags:
+                self.named(f"downstream_rq_flag.{flag}").value += 1
+
     def named(self, name: str) -> Counter:
         """A counter of this proxy that is seldom needed."""
         return self._stats.counter(self._prefix + name)
 
 
-def look_every(limit_s: float) -> int:
-    """How often, in ticks, to look at a clock: a quarter of its limit, 50 ms to a minute; 0 (never) for no limit."""
-    return ticks(min(max(limit_s / 4, 0.05), 60.0)) if limit_s else 0
+def look_every(limit_s: float) -> float:
+    """How often, in seconds, to look at a clock: a quarter of its limit, 50 ms to a minute; never for no limit."""
+    return min(max(limit_s / 4, 0.05), 60.0) if limit_s else math.inf
 
 
 class Limits:
@@ -143,7 +163,9 @@ class StreamProxy(TerminalFilter):
         codec_options: Mapping[str, object] | None = None,
         upstream: ProtocolType | None = None,
         access_logs: Sequence[AccessLog] = (),
+        rpc: bool = False,
     ) -> None:
+        """``rpc`` asks for the statistics that Envoy keeps of RPC protocols beyond those of HTTP."""
         limits = limits or Limits()
         self.chain = chain
         self.protocols = tuple(protocols)
@@ -152,14 +174,14 @@ class StreamProxy(TerminalFilter):
         self.limits = limits
         self.buffer_limit_bytes = limits.buffer_limit_bytes
         self.max_requests = limits.max_requests_per_connection
-        self.stats = ProxyStats(context.stats, stat_prefix, protocols[0].name)
+        self.stats = ProxyStats(context.stats, stat_prefix, protocols[0].name, rpc)
         self.access_logs = tuple(access_logs)
         self.connections: set[ServerConnection] = set()
         self._sniffing: set[Sniffing] = set()
         self._options = dict(codec_options or {})
         self._upstream = upstream or protocols[0]
         self.upstream_name = self._upstream.name
-        self._look_ticks = look_every(limits.shortest_s())
+        self._look_s = look_every(limits.shortest_s())
         self.draining = False
 
     def protocol(self, connection: Connection) -> asyncio.Protocol:
@@ -188,8 +210,7 @@ class StreamProxy(TerminalFilter):
         self.connections.add(connection)
         self.stats.cx_total.value += 1
         self.stats.cx_active.value += 1
-        if self._look_ticks:
-            self.wheel.add(connection, self._look_ticks)
+        self.look_by(connection, _now() + self._look_s)
         if self.draining:
             connection.drain()
 
@@ -217,6 +238,7 @@ class StreamProxy(TerminalFilter):
 
     def check_timeouts(self, connection: ServerConnection) -> None:
         """Read a connection's clocks and let it wait for the next look."""
+        connection.look_at = math.inf
         now, limits, stats = _now(), self.limits, self.stats
         info = connection.connection
         if limits.heartbeats and info.bytes_received != connection.heard_bytes:
@@ -245,13 +267,18 @@ class StreamProxy(TerminalFilter):
                 stats.cx_idle_timeout.value += 1
                 info.details = "connection_idle_timeout"
                 connection.drain()
-        look_ticks = self._look_ticks
+        look_s, due = self._look_s, math.inf
         for stream in tuple(connection.streams.values()):
             idle_s = limits.stream_idle_timeout_s
-            if stream.sink is not None:
-                idle_s = stream.sink.idle_timeout_s(idle_s)
-                if idle_s and (not look_ticks or look_every(idle_s) < look_ticks):
-                    look_ticks = look_every(idle_s)
+            sink = stream.sink
+            if sink is not None:
+                if sink.deadline:
+                    if sink.deadline <= now:
+                        sink.expire()
+                        continue
+                    due = min(due, sink.deadline)
+                idle_s = sink.idle_timeout_s(idle_s)
+                look_s = min(look_s, look_every(idle_s))
             if (
                 not stream.request_done
                 and not stream.replied
@@ -264,15 +291,19 @@ class StreamProxy(TerminalFilter):
                 stats.rq_idle_timeout.value += 1
                 status = 408 if not stream.request_done else 504
                 stream.reply(status, "stream timeout", details="stream_idle_timeout", flag="SI")
-        if look_ticks and not info.transport.is_closing():
-            self.wheel.add(connection, look_ticks)
+        if not info.transport.is_closing():
+            self.look_by(connection, min(now + look_s, due))
 
     def look_within(self, connection: ServerConnection, limit_s: float) -> None:
         """A stream of ``connection`` has a clock of its own: look in time for that."""
-        soon = look_every(limit_s)
-        if not self._look_ticks or soon < self._look_ticks:
+        self.look_by(connection, _now() + look_every(limit_s))
+
+    def look_by(self, connection: ServerConnection, when: float) -> None:
+        """Look at the clocks of ``connection`` when that moment is over, if not before."""
+        if when < connection.look_at:
+            connection.look_at = when
             self.wheel.remove(connection)
-            self.wheel.add(connection, soon)
+            self.wheel.add(connection, ticks(max(0.0, when - _now())))
 
     # the end
 

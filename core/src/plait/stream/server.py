@@ -7,6 +7,7 @@ is answered in the protocol's own terms and closed once the peer could read that
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from functools import partial
@@ -39,6 +40,7 @@ class ServerConnection(asyncio.Protocol, Timed):
 
     def __init__(self, proxy: StreamProxy, connection: Connection, protocol: ProtocolType, codec: ServerCodec) -> None:
         self.slot = None
+        self.look_at = math.inf  # when somebody looks at the clocks of this connection and its streams
         self.proxy = proxy
         self.connection = connection
         self.protocol = protocol
@@ -75,20 +77,22 @@ class ServerConnection(asyncio.Protocol, Timed):
         self._stats.cx_rx_bytes.value += size
         codec = self.codec
         streams = self.streams
+        limited = self.proxy.max_requests > 0
         self._feeding = True
         while True:
             events = codec.feed(data)
             if events:
+                now = _now()
                 for event in events:
                     kind = event.kind
                     if kind == REQUEST:
                         if streams and event.id in streams:
                             self._refuse_duplicate(event)  # type: ignore[arg-type]  # the kind says so
                             continue
-                        stream = ServerStream(self, event)  # type: ignore[arg-type]
+                        stream = ServerStream(self, event, now)  # type: ignore[arg-type]
                         streams[event.id] = stream
                         self._stats.rq_total.value += 1
-                        if self.proxy.max_requests:
+                        if limited:
                             self._count_request()
                         stream.run()
                     elif kind == DATA:
@@ -182,7 +186,7 @@ class ServerConnection(asyncio.Protocol, Timed):
         """Answer a request whose head never came to be one: it is logged like any other."""
         request = Request(Headers([]), id)
         request.protocol = self.protocol.name
-        stream = ServerStream(self, request)
+        stream = ServerStream(self, request, _now())
         stream.request_done = True
         self.streams[id] = stream
         self._stats.rq_total.value += 1
@@ -197,6 +201,10 @@ class ServerConnection(asyncio.Protocol, Timed):
             stats.rq_unanswered.value += 1
         else:
             stats.classes[response.status // 100].value += 1
+            if stats.codes is not None:
+                stats.count_code(stats.codes, response)
+        if stream.flags:
+            stats.count_flags(stream.flags)
         stats.cx_tx_bytes.value += stream.bytes_sent
         stats.rq_time.values.append((stream.ended - stream.started) * 1000)
         if self.proxy.access_logs:

@@ -13,7 +13,12 @@ HELD_BYTES = 64 * 1024  # what a stream may have waiting for its peer's window b
 class Sink:
     """Where a request goes. A stream has one from when the router took it until the response has all come."""
 
-    __slots__ = ()
+    __slots__ = ("deadline",)
+    deadline: float
+    """When to give up, in ``time.monotonic()`` seconds; 0 for never."""
+
+    def expire(self) -> None:
+        """The deadline is over."""
 
     def send_data(self, data: bytes, end: bool) -> None:
         """A piece of the request's body."""

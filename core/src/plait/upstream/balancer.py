@@ -66,6 +66,13 @@ def _schedule(hosts: Sequence[Host]) -> list[Host]:
     return turn
 
 
+class Single(Balancer):
+    """The one host that there is."""
+
+    def pick(self) -> Host:
+        return self.hosts[0]
+
+
 class Random(Balancer):
     """Any host, with the probability of its weight."""
 
@@ -97,12 +104,17 @@ class LeastRequest(Balancer):
         return best
 
 
+_POLICIES = ("round_robin", "random", "least_request")
+
+
 def make_balancer(policy: str, choices: int, hosts: Sequence[Host]) -> Balancer:
-    """The balancer that a cluster's ``lb_policy`` names."""
+    """The balancer that a cluster's ``lb_policy`` names; of a single host, all would say the same."""
+    if len(hosts) == 1 and policy in _POLICIES:
+        return Single(hosts)
     if policy == "round_robin":
         return RoundRobin(hosts)
     if policy == "random":
         return Random(hosts)
     if policy == "least_request":
         return LeastRequest(hosts, max(2, choices))
-    raise ConfigError(f"unknown load balancing policy {policy!r}", expected="round_robin, random or least_request")
+    raise ConfigError(f"unknown load balancing policy {policy!r}", expected=", ".join(_POLICIES))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable
+from typing import TYPE_CHECKING
 
 from plait.api.config import Address, Endpoint
 from plait.api.config import Cluster as ClusterConfig
@@ -16,7 +17,8 @@ from plait.api.context import Counter, Stats
 from plait.api.transport import UpstreamTransportSocket
 from plait.upstream.balancer import make_balancer
 
-PANIC_THRESHOLD = 0.5  # below this healthy share, health is ignored (Envoy: healthy_panic_threshold)
+if TYPE_CHECKING:
+    from plait.upstream.health import HealthChecker
 
 
 SocketName = tuple[str, int] | str  # what a socket connects to: host and port, or a path
@@ -31,7 +33,10 @@ class ConnectionPool(ABC):
 
 
 class Host:
-    """An endpoint of a cluster, with what it is doing."""
+    """An endpoint of a cluster, with what it is doing.
+
+    ``failed_check`` is what active health checks say of it, ``check_timed_out`` whether the last one had no answer.
+    """
 
     def __init__(self, cluster: Cluster, endpoint: Endpoint, address: SocketName) -> None:
         self.active = 0
@@ -44,6 +49,13 @@ class Host:
         self.name = str(Address(path=address) if isinstance(address, str) else Address(address[0], address[1]))
         self.pools: dict[str, ConnectionPool] = {}
         self.gone = False
+        self.failed_check = False
+        self.check_timed_out = False
+
+    @property
+    def healthy(self) -> bool:
+        """Whether neither its configuration or registry nor a health check says otherwise."""
+        return self.endpoint.healthy and not self.failed_check
 
     def drain(self) -> None:
         """The host is gone from the cluster."""
@@ -153,6 +165,7 @@ class Cluster:
         self.max_connections = thresholds.max_connections
         self.max_retries = thresholds.max_retries
         self.hosts: tuple[Host, ...] = ()
+        self.checker: HealthChecker | None = None
         self.pick: Callable[[], Host | None] = self._none
         """A host for a request, or None when there is none: the balancer's own method, for it is asked every time."""
 
@@ -171,7 +184,9 @@ class Cluster:
         stats.update_success.value += 1
         if changed:
             stats.membership_change.value += 1
-        self._rebalance()
+        if self.checker is not None:
+            self.checker.follow(hosts)
+        self.rebalance()
 
     def _renewed(self, known: dict[tuple[SocketName, Endpoint], Host], endpoint: Endpoint, address: SocketName) -> Host:
         """The host at ``address`` under its new weight, health or metadata; a new host where there was none."""
@@ -182,18 +197,18 @@ class Cluster:
                 return host
         return Host(self, endpoint, address)
 
-    def _rebalance(self) -> None:
-        healthy = [host for host in self.hosts if host.endpoint.healthy]
+    def rebalance(self) -> None:
+        """Pick among the hosts that are healthy now, of the first priority that has any."""
+        healthy = [host for host in self.hosts if host.healthy]
         self.stats.membership_total.value = len(self.hosts)
         self.stats.membership_healthy.value = len(healthy)
-        eligible = healthy
-        if self.hosts and len(healthy) < PANIC_THRESHOLD * len(self.hosts):
-            eligible = list(self.hosts)
-            self.stats.lb_panic.value += 1
-        if eligible:
-            first = min(host.endpoint.priority for host in eligible)
-            eligible = [host for host in eligible if host.endpoint.priority == first]
         config = self.config
+        first = min((host.endpoint.priority for host in healthy or self.hosts), default=0)
+        level = [host for host in self.hosts if host.endpoint.priority == first]
+        eligible = [host for host in level if host.healthy]
+        if len(eligible) < config.panic_threshold * len(level):
+            eligible = level
+            self.stats.lb_panic.value += 1
         self.pick = make_balancer(config.lb_policy, config.lb_choice_count, eligible).pick if eligible else self._none
 
     def _none(self) -> Host | None:
@@ -211,6 +226,8 @@ class Cluster:
 
     def drain(self) -> None:
         """The cluster was removed or replaced: requests under way finish, pools close behind them."""
+        if self.checker is not None:
+            self.checker.close()
         for host in self.hosts:
             host.drain()
         self.stats.membership_total.value = 0

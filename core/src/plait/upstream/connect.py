@@ -46,11 +46,7 @@ async def connect(host: Host, factory: Callable[[], _P]) -> tuple[asyncio.Transp
 
     try:
         async with asyncio.timeout(cluster.config.connect_timeout_s):
-            if cluster.transport_socket is None:
-                transport, protocol = await _open(make, host.address)
-            else:
-                transport = await _secured(cluster.transport_socket, make, host)
-                protocol = made[-1]
+            transport = await dial(host, make)
     except TimeoutError as error:
         _give_up(host, made)
         stats.cx_connect_fail.value += 1
@@ -73,7 +69,15 @@ async def connect(host: Host, factory: Callable[[], _P]) -> tuple[asyncio.Transp
         raise
     stats.cx_connect_ms.values.append((time.monotonic() - began) * 1000)
     transport.set_write_buffer_limits(high=cluster.config.per_connection_buffer_limit_bytes)
-    return transport, protocol
+    return transport, made[-1]
+
+
+async def dial(host: Host, factory: Callable[[], asyncio.BaseProtocol]) -> asyncio.Transport:
+    """A connection that nobody counts, and whose time who calls limits; raises OSError or UpstreamError."""
+    transport_socket = host.cluster.transport_socket
+    if transport_socket is None:
+        return (await _open(factory, host.address))[0]
+    return await _secured(transport_socket, factory, host)
 
 
 async def _open(factory: Callable[[], _P], address: SocketName) -> tuple[asyncio.Transport, _P]:

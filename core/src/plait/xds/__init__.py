@@ -10,7 +10,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from plait.xds.document import Document, MappingNode, Node, ScalarNode, SequenceNode, read_file
+    from plait.xds.document import Document, MappingNode, Node, ScalarNode, SequenceNode
+    from plait.xds.files import read_file
     from plait.xds.load import load_bootstrap
     from plait.xds.positions import Position, Positions, Where, did_you_mean
     from plait.xds.translate.address import address
@@ -78,7 +79,8 @@ __all__ = [
 ]
 
 _MODULES = {
-    "document": ("Document", "MappingNode", "Node", "ScalarNode", "SequenceNode", "read_file"),
+    "document": ("Document", "MappingNode", "Node", "ScalarNode", "SequenceNode"),
+    "files": ("read_file",),
     "load": ("load_bootstrap",),
     "positions": ("Position", "Positions", "Where", "did_you_mean"),
     "translate.address": ("address",),

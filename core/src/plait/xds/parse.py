@@ -23,9 +23,11 @@ from google.protobuf.message import Message
 from plait.api.errors import ConfigError, ConfigErrors
 from plait.xds import messages
 from plait.xds.complaints import Complaints, UnknownType, named
-from plait.xds.document import Document, MappingNode, Node, ScalarNode, SequenceNode, read_file, read_yaml
+from plait.xds.document import Document, MappingNode, Node, ScalarNode, SequenceNode
+from plait.xds.files import read_file
 from plait.xds.positions import Merge, Path, Positions, Spot, Where
 from plait.xds.scalars import Convert, Refused, converter, to_duration, to_text
+from plait.xds.yaml_text import read_yaml
 
 __all__ = ["Parsed", "UnknownType", "load", "merge", "parse"]
 

@@ -209,14 +209,6 @@ class ConfigStore:
         """``source`` could not even be read; what it said before stays in force."""
         self._failures[source] = Failure("", self._clock(), error)
 
-    def wanted_endpoints(self) -> frozenset[str]:
-        """Names of services that clusters of type ``eds`` ask for: what a source may subscribe to."""
-        return frozenset(
-            cluster.eds_service_name or cluster.name
-            for cluster in self._merged.clusters.values()
-            if cluster.type == "eds"
-        )
-
     def subscribe(self, call: Callable[[Update], None]) -> Callable[[], None]:
         """``call`` with every accepted update, until the function that this returns is called."""
         self._subscribers.append(call)

@@ -25,7 +25,7 @@ from plait.api import (
     Request,
     StringMatcher,
 )
-from plait_filter_router.trees import compile_tree
+from plait_filter_router.trees import compile_remembering, compile_tree
 
 SERVICE, METHOD, PATH, USER = (
     MatchInput("service"), MatchInput("method"), MatchInput("path"), MatchInput("header", "X-User")
@@ -236,3 +236,33 @@ def test_compiled_trees_find_what_the_language_says(
 ) -> None:
     request = call(service, method, user)
     assert find(tree)(request) == plainly(tree, request)
+
+
+_calls = st.lists(st.tuples(_names, _names, st.one_of(st.none(), _names)), min_size=1, max_size=5)
+
+
+@given(_trees, _calls)
+def test_what_is_remembered_is_what_a_tree_says(tree: MatcherTree, calls: list[tuple[str, str, str | None]]) -> None:
+    remembering = compile_remembering(tree, lambda action: action)
+    for said in (*calls, *calls):
+        assert remembering(call(*said)) == plainly(tree, call(*said))
+
+
+def test_a_tree_over_names_is_asked_once_for_each() -> None:
+    asked: list[bytes] = []
+    tree = rules((prefix("a"), 1), (exact("b", METHOD), 2), otherwise=9)
+    remembering = compile_remembering(tree, lambda action: action)
+
+    class Watched(Request):
+        @property
+        def raw_path(self) -> bytes:
+            asked.append(b"path")
+            return b"c"
+
+        @raw_path.setter
+        def raw_path(self, value: bytes) -> None:
+            pass
+
+    for _ in range(3):
+        assert remembering(Watched(Headers([]), raw_authority=b"x")) == 9
+    assert len(asked) == 4, "for the tree once, and to look it up each time"

@@ -12,6 +12,7 @@ from plait.api import Data, Event, Fault, GoAway, Headers, LocalProtocolError, P
 from plait.testing import check_codec
 from plait_protocol_dubbo import DubboClient, DubboOptions, DubboServer
 from plait_protocol_dubbo.frame import HEAD, HEAD_BYTES, MAGIC
+from plait_protocol_dubbo.messages import DubboRequest, DubboResponse
 
 FRAMES = {
     name: bytes.fromhex(text)
@@ -201,7 +202,7 @@ def test_nothing_is_written_between_the_pieces_of_a_large_request() -> None:
     assert codec.max_streams > 0
     assert any(isinstance(event, Window) for event in codec.feed(FRAMES["java31_hello_response"]))
     events = DubboServer().feed(out)
-    assert [type(event) for event in events] == [Request, Request]
+    assert [type(event) for event in events] == [DubboRequest, DubboRequest]
     assert isinstance(events[0], Request)
     assert events[0].body == data[HEAD_BYTES:]
 
@@ -267,4 +268,4 @@ def test_answer_that_nobody_waits_for_is_read_over() -> None:
     codec.feed(frame(body, id=4)[:5000])
     assert codec.encode_reset(4, "timeout") == b""
     events = codec.feed(frame(body, id=4)[5000:] + FRAMES["java31_hello_response"])
-    assert [type(event) for event in events] == [Response]
+    assert [type(event) for event in events] == [DubboResponse]

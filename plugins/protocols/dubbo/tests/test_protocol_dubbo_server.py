@@ -13,6 +13,7 @@ from plait.testing import check_codec
 from plait_protocol_dubbo import DubboClient, DubboOptions, DubboServer, local_response
 from plait_protocol_dubbo.forms import FORMS
 from plait_protocol_dubbo.frame import HEAD, HEAD_BYTES, MAGIC
+from plait_protocol_dubbo.messages import DubboRequest
 
 FRAMES = {
     name: bytes.fromhex(text)
@@ -169,7 +170,7 @@ def test_frame_that_is_too_large_is_read_over_and_answered() -> None:
     pieces = [data[at : at + 1000] for at in range(0, len(data), 1000)]
     codec = DubboServer(options)
     events = [event for piece in pieces for event in codec.feed(piece)]
-    assert [type(event) for event in events] == [Fault, Request]
+    assert [type(event) for event in events] == [Fault, DubboRequest]
 
 
 def test_response_from_a_caller_is_counted_and_no_more() -> None:
@@ -221,7 +222,7 @@ def test_large_request_passes_in_pieces_and_says_what_is_known() -> None:
 
 def test_request_behind_a_large_one_is_read() -> None:
     events = DubboServer(SMALL).feed(large(1) + FRAMES["node_hello_request"] + large(2))
-    assert [type(event) for event in events] == [Request, Data, Request, Request, Data]
+    assert [type(event) for event in events] == [DubboRequest, Data, DubboRequest, DubboRequest, Data]
 
 
 def test_rest_of_a_request_that_is_given_up_is_read_over() -> None:
@@ -231,7 +232,7 @@ def test_rest_of_a_request_that_is_given_up_is_read_over() -> None:
     assert isinstance(first, Request)
     codec.encode_response(first, local_response(first, 403, b"no", ""))
     assert codec.encode_reset(first, "response_complete_before_request") == b""
-    assert [type(event) for event in codec.feed(data[5000:] + FRAMES["java31_hello_request"])] == [Request]
+    assert [type(event) for event in codec.feed(data[5000:] + FRAMES["java31_hello_request"])] == [DubboRequest]
 
 
 def test_stream_that_is_given_up_is_answered() -> None:

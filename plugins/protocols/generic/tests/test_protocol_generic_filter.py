@@ -20,7 +20,7 @@ from plait import (
     Verdict,
 )
 from plait.testing import FakeContext
-from plait_protocol_generic import RpcProxySettings, RpcStatistics, rpc_proxy
+from plait_protocol_generic import RpcProxySettings, rpc_proxy
 
 ROUTER, OTHER = Extension("router", "router"), Extension("other", "other")
 
@@ -55,11 +55,10 @@ def make(settings: RpcProxySettings, **objects: Any) -> tuple[Any, FakeContext]:
     return rpc_proxy(settings, context), context
 
 
-def test_filters_stand_in_order_behind_the_statistics() -> None:
+def test_filters_stand_in_order() -> None:
     other, end = StreamFilter(), End()
     proxy, _ = make(RpcProxySettings("rpc.in", "rpc", filters=(OTHER, ROUTER)), other=other, router=end)
-    assert isinstance(proxy.chain.filters[0], RpcStatistics)
-    assert proxy.chain.filters[1:] == (other, end)
+    assert proxy.chain.filters == (other, end)
 
 
 def test_limits_are_those_of_the_settings() -> None:

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import serialization
 
 from plait import Bootstrap, ConfigError, StringMatcher
 from plait.plugins import Catalogue, discover
-from plait.runtime.config_dump import plain
+from plait.runtime.plain import plain
 from plait.testing import check_plugin
 from plait.xds import load_bootstrap
 from plait_transport_tls.settings import DownstreamTls, SanMatcher, Secret, UpstreamTls
@@ -147,7 +147,7 @@ def test_no_dump_shows_a_key_and_workers_get_it(folder: Path) -> None:
     settings = downstream(
         folder, {"tls_certificates": [pair(folder, key="encrypted", password=file(folder, "password"))]}
     )
-    shown = f"{plain(settings)} {settings}"
+    shown = f"{plain(settings)} {plain(settings, whole=True)} {settings}"
     assert "PRIVATE KEY" not in shown
     assert "sesame" not in shown
     assert "[redacted]" in shown

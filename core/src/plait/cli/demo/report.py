@@ -103,7 +103,13 @@ def next_steps(result: Result, files: DemoFiles, *, running: bool) -> str:
             (f"kill -HUP {result.pids[CLIENT]}", "the next request follows it"),
         ]
     else:
-        steps.insert(0, ("mesh demo --keep", "leaves all of this running; then, elsewhere:"))
+        steps.insert(
+            0,
+            (
+                f"{_python().removesuffix(Path(sys.executable).name)}mesh demo --keep",
+                "leaves all of this running; then, elsewhere:",
+            ),
+        )
         steps.append(("$EDITOR examples/demo/*.yaml", "change what the demo runs"))
     width = min(_WIDEST, max(len(command) for command, _ in steps))
     return "\n".join(["try next:", *(f"  {command.ljust(width)}  # {why}" for command, why in steps)])

@@ -9,6 +9,7 @@ from plait.api.extension import UpstreamTransportSocketType
 from plait.xds import messages
 from plait.xds.positions import Where
 from plait.xds.translate.endpoint import assignment
+from plait.xds.translate.health_check import health_check
 from plait.xds.translate.transport_socket import transport_socket
 from plait.xds.translate.upstream_http import UpstreamHttp, upstream_http
 from plait.xds.translate.values import duration_s, enum_name, wrapped
@@ -22,6 +23,7 @@ _HANDLED = frozenset(
         "lb_policy", "least_request_lb_config", "round_robin_lb_config", "load_balancing_policy", "load_assignment",
         "circuit_breakers", "max_requests_per_connection", "common_http_protocol_options", "http_protocol_options",
         "typed_extension_protocol_options", "dns_refresh_rate", "dns_lookup_family", "transport_socket",
+        "health_checks", "common_lb_config",
     )
 )  # fmt: skip
 _NO_EFFECT = {
@@ -32,8 +34,8 @@ _NO_EFFECT = {
     "dns_jitter": "names are looked up again after dns_refresh_rate",
     "wait_for_warm_on_init": "a listener opens when the clusters are there",
     "cleanup_interval": "only ORIGINAL_DST clusters have it",
-    "ignore_health_on_host_removal": "there are no active health checks yet",
-    "close_connections_on_host_health_failure": "there are no active health checks yet",
+    "ignore_health_on_host_removal": "a host that is removed goes at once, whatever its health",
+    "close_connections_on_host_health_failure": "connections to a host that fails end with their streams, or idle",
     "track_cluster_stats": "those statistics do not exist",
     "track_timeout_budgets": "those statistics do not exist",
 }
@@ -74,6 +76,8 @@ def cluster(message: Any, where: Where, translator: Translator) -> Cluster:
         protocol_options=http.options,
         transport_socket=transport_socket(message, UpstreamTransportSocketType, where, translator),
         alt_stat_name=message.alt_stat_name,
+        health_check=health_check(message.health_checks, where / "health_checks", translator, http.protocol),
+        panic_threshold=_panic_threshold(message.common_lb_config, where / "common_lb_config", translator),
     )
 
 
@@ -119,6 +123,17 @@ def _choices(message: Any, where: Where, translator: Translator) -> int:
     if count < 2:
         raise (where / "choice_count").error(f"choice_count is {count}", expected="at least 2")
     return count
+
+
+def _panic_threshold(message: Any, where: Where, translator: Translator) -> float:
+    """A share of the hosts; 0 never ignores health."""
+    translator.only(message, where, handled={"healthy_panic_threshold"})
+    if not message.HasField("healthy_panic_threshold"):
+        return 0.5
+    percent = float(message.healthy_panic_threshold.value)
+    if not 0 <= percent <= 100:
+        raise (where / "healthy_panic_threshold").error(f"{percent:g} is no percentage", expected="0 to 100")
+    return percent / 100
 
 
 def _typed_policy(message: Any, where: Where, translator: Translator) -> tuple[str, int]:

@@ -56,10 +56,11 @@ def _endpoint(
     endpoint, at = message.endpoint, where / "endpoint"
     if not message.HasField("endpoint"):
         raise where.error("the endpoint is missing", expected="endpoint: {address: …}")
-    translator.only(
-        endpoint, at, handled={"address", "hostname"},
-        no_effect={"health_check_config": "there are no active health checks yet"},
-    )  # fmt: skip
+    translator.only(endpoint, at, handled={"address", "hostname", "health_check_config"})
+    check, check_at = endpoint.health_check_config, at / "health_check_config"
+    translator.only(check, check_at, handled={"port_value", "hostname", "disable_active_health_check"})
+    if check.port_value > 65_535:
+        raise (check_at / "port_value").error(f"port_value is {check.port_value}", expected="at most 65535")
     hint = "" if names else "in a STATIC or EDS cluster, a name in one of type STRICT_DNS or LOGICAL_DNS"
     made = address(endpoint.address, at / "address", translator, ip=hint)
     weight = wrapped(message, "load_balancing_weight", 1)
@@ -73,6 +74,9 @@ def _endpoint(
         priority=priority,
         locality=locality,
         metadata=_metadata(message.metadata, where / "metadata", translator),
+        health_check=not check.disable_active_health_check,
+        health_check_port=check.port_value,
+        health_check_hostname=check.hostname,
     )
 
 

@@ -36,6 +36,7 @@ from plait_filter_router.text import decode
 _log = logging.getLogger("plait.router")
 
 _SERVICE_TIME = b"x-envoy-upstream-service-time"
+_NUMBERS = tuple(b"%d" % number for number in range(100))
 _SHARE_OPERATIONS = "router.response_operations"
 
 
@@ -83,11 +84,7 @@ class Router(RouterFilter):
         if current is not self._compiled:
             self._renew(current)
         table = self._table
-        if table is None:
-            return None
-        request = stream.request
-        host = table.only or table.find(request.raw_authority)
-        return None if host is None else host.find(request)
+        return None if table is None else table.match(stream.request)
 
     def _renew(self, current: RouteConfiguration | None) -> None:
         self._compiled = current
@@ -108,7 +105,6 @@ class Router(RouterFilter):
             return self._answer(stream, plan)
         self._total.value += 1
         request = stream.request
-        headers = request.headers
         if plan.plain:
             name = plan.cluster
             operations: tuple[Operation, ...] = ()
@@ -123,6 +119,7 @@ class Router(RouterFilter):
         if plan.limits_grpc and self._http:
             options = self._limit(request, plan)
         elif self._http:
+            headers = request.headers
             expected = plan.expected_timeout
             known = headers.block.grown.get(expected)  # only blocks that override nothing grow here
             if known is not None and HEADERS.isdisjoint(headers.added) and EXPECTED_TIMEOUT not in headers.added:
@@ -136,7 +133,7 @@ class Router(RouterFilter):
                     headers.extend(expected)
         if not plan.plain:
             for operation in operations:
-                operation(headers, stream)
+                operation(request.headers, stream)
             self._rewrite(request, plan)
         return forward(stream, cluster, options)
 
@@ -152,7 +149,8 @@ class Router(RouterFilter):
                 if _SERVICE_TIME in headers.block.index:
                     headers.block = headers.block.without(_SERVICE_TIME)
                 headers.changed = True
-                headers.added[_SERVICE_TIME] = b"%d" % int((stream.response_started - ended) * 1000)
+                spent_ms = int((stream.response_started - ended) * 1000)
+                headers.added[_SERVICE_TIME] = _NUMBERS[spent_ms] if spent_ms < 100 else b"%d" % spent_ms
         if not self._answers:
             return CONTINUE
         route = stream.route

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable
 
 from plait.api import ConfigError, QueryMatcher, Request, RouteMatch
-from plait.stream import compile_regex, compile_request_headers, compile_string, grpc
+from plait.stream import compile_fullmatch, compile_request_headers, compile_string, grpc
 from plait_filter_router.text import encode
 
 Test = Callable[[Request], bool]
@@ -63,8 +63,8 @@ def _path_test(match: RouteMatch) -> Test:
     if kind == "connect":
         return lambda request: request.raw_method == b"CONNECT"
     if kind == "safe_regex":
-        fullmatch = compile_regex(match.value).fullmatch
-        return lambda request: fullmatch(without_query(request.raw_path)) is not None
+        fullmatch = compile_fullmatch(match.value)
+        return lambda request: fullmatch(without_query(request.raw_path))
     if kind not in ("prefix", "path", "path_separated_prefix"):
         raise ConfigError(
             f"unknown kind of path match {kind!r}",

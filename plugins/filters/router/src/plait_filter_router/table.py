@@ -24,7 +24,7 @@ from plait.api import (
 from plait_filter_router.domains import Domains
 from plait_filter_router.matching import Test, compile_match, plain_prefix
 from plait_filter_router.plan import PlannedRoute, plan_route
-from plait_filter_router.trees import Find, compile_tree
+from plait_filter_router.trees import Find, compile_remembering
 
 TLS_RULES = ("", "none", "external_only", "all")
 
@@ -79,7 +79,7 @@ class Host:
             return made
 
         try:
-            return compile_tree(matcher, plan)
+            return compile_remembering(matcher, plan)
         except ConfigError as error:
             what = f"matcher of virtual host {host.name!r}: {error.what}"
             raise ConfigError(what, expected=error.expected, hint=error.hint) from error
@@ -114,15 +114,16 @@ class RouteTable:
         except ConfigError as error:
             what = f"route configuration {configuration.name!r}: {error.what}"
             raise ConfigError(what, expected=error.expected, hint=error.hint) from error
-        self.only = domains.only
-        """The virtual host of every request, where there is no other."""
-        self.find: Callable[[bytes], Host | None] = domains.find
-        """The virtual host of an authority."""
+        self._find_host: Callable[[bytes], Host | None] = domains.find
+        self.match: Callable[[Request], PlannedRoute | None] = self._match
+        """The route of a request, or None."""
+        only = domains.only  # the virtual host of every request: it is asked without a detour, and so is its tree
+        if only is not None:
+            self.match = only.find if only.tree is None or only.tls is not None else only.tree
         plans = [route.plan for _, host in hosts for route in host.planned]
         self.answers = any(plan.response_operations or plan.shares for plan in plans)
         """Whether any route does something to responses."""
 
-    def match(self, request: Request) -> PlannedRoute | None:
-        """The route of ``request``, or None."""
-        host = self.only or self.find(request.raw_authority)
+    def _match(self, request: Request) -> PlannedRoute | None:
+        host = self._find_host(request.raw_authority)
         return None if host is None else host.find(request)

@@ -28,6 +28,9 @@ from plait.api import (
 from plait.stream import compile_string
 from plait_filter_router.text import encode
 
+_KNOWN_LIMIT = 1024
+_LONGEST_NAMES_BYTES = 512
+
 T = TypeVar("T")
 Test: TypeAlias = Callable[[Request], bool]
 Read: TypeAlias = Callable[[Request], bytes | None]
@@ -49,6 +52,49 @@ def compile_tree(tree: MatcherTree, act: Callable[[object], T]) -> Find[T]:
         entries = {encode(key): _steps([(None, then)], act)[0] for key, then in tree.entries}
         return _prefixes(tree, entries, otherwise) if tree.prefixes else _exact(tree, entries, otherwise)
     return _list(tree, otherwise, act)
+
+
+def compile_remembering(tree: MatcherTree, act: Callable[[object], T]) -> Find[T]:
+    """As ``compile_tree``; what a tree says that looks at service and method alone is remembered by those."""
+    find = compile_tree(tree, act)
+    if not tree.entries or not _asks_names_only(tree):
+        return find
+    known: dict[tuple[bytes, bytes, bytes], T | None] = {}
+
+    def remember(request: Request) -> T | None:
+        names = request.raw_authority, request.raw_path, request.raw_method
+        if names in known:
+            return known[names]
+        found = find(request)
+        if len(known) >= _KNOWN_LIMIT:
+            known.clear()
+        if sum(map(len, names)) <= _LONGEST_NAMES_BYTES:
+            known[names] = found
+        return found
+
+    return remember
+
+
+def _asks_names_only(tree: MatcherTree) -> bool:
+    if isinstance(tree, MatcherMap):
+        by_names = tree.input.kind in _INPUTS
+        outcomes = [then for _, then in tree.entries]
+    else:
+        by_names = all(_names_only(condition) for condition, _ in tree.entries)
+        outcomes = [then for _, then in tree.entries]
+    if tree.on_no_match is not None:
+        outcomes.append(tree.on_no_match)
+    return by_names and all(then.tree is None or _asks_names_only(then.tree) for then in outcomes)
+
+
+def _names_only(condition: Condition) -> bool:
+    if isinstance(condition, InputMatches):
+        return condition.input.kind in _INPUTS
+    if isinstance(condition, CustomCondition):
+        return False
+    if isinstance(condition, Not):
+        return _names_only(condition.condition)
+    return all(map(_names_only, condition.conditions))
 
 
 def _steps(entries: list[tuple[Condition | None, OnMatch]], act: Callable[[object], T]) -> tuple[Step[T], ...]:

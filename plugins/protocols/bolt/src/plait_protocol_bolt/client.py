@@ -20,8 +20,8 @@ from plait_protocol_bolt.frame import (
     BoltFrame,
     checked,
     head_of,
-    whole,
 )
+from plait_protocol_bolt.messages import BoltRequest
 from plait_protocol_bolt.options import BoltOptions
 from plait_protocol_bolt.outgoing import Outgoing, changed
 from plait_protocol_bolt.reader import FrameReader
@@ -75,17 +75,19 @@ class BoltClient(ClientCodec):
 
     def encode_request(self, request: Request, id: int) -> bytes:
         """A request under ``id``, in the cluster's version or its own. Raises LocalProtocolError."""
+        layout, body = self._layout, request.body
+        if type(request) is BoltRequest and body is request.content and request.end and not self._writer.busy:
+            headers = request.made_headers
+            same = not layout or (layout == V1) == (request.layout == V1)
+            if same and (headers is None or not headers.changed):
+                written = b"".join((request.front, id.to_bytes(4, "big"), request.rest))
+                return written if request.layout != V2_CRC else checked(written, b"")
         frame = request.native
         if type(frame) is not BoltFrame:
             return self._encode_foreign(request, id)
-        body = request.body
         length = len(body) if request.end else frame.content_length
-        layout = self._layout
         same = not layout or (layout == V1) == (frame.layout == V1)
-        if same and length == frame.content_length and not request.headers.changed:
-            if request.end and not self._writer.busy:
-                return whole(frame.head, frame.layout, id, body)
-        else:
+        if not same or length != frame.content_length or request.headers.changed:
             frame = changed(request, frame, frame.layout if same else layout, length)
         return self._written(frame, request, id, True)
 

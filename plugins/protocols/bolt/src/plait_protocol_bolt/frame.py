@@ -56,20 +56,25 @@ V1_RESPONSE = Struct(">BBHBIBHHHI")
 V2_REQUEST = Struct(">BBBHBIBBiHHI")
 V2_RESPONSE = Struct(">BBBHBIBBHHHI")
 
+# The same fixed parts of v1, with the four bytes in front as one number: what most frames begin with.
+WHOLE_REQUEST = Struct(">IxIBiHHI")
+WHOLE_RESPONSE = Struct(">IxIxHHHI")
+V1_ONE_WAY = 0x01020001
+V1_REQUESTS = (0x01010001, V1_ONE_WAY)
+V1_ANSWER = 0x01000002
+
 LONGEST_SHORT = 0x7FFF
 NO_TIMEOUT = -1
-
-_I32 = Struct(">i")
 
 
 class BoltFrame(Native):
     """What Bolt itself says about a message: ``Message.native`` of every request and response of this protocol.
 
-    Filters read it; to change a message, change the message. ``head`` is everything in front of the content, as it came
-    (and the message's ``raw``); ``content_length`` is known even where the content is still on its way.
+    Filters read it; to change a message, change the message. ``head`` is everything in front of the content;
+    ``content_length`` is known even where the content is still on its way.
     """
 
-    __slots__ = ("answered", "beginning", "block", "content_length", "head", "layout")
+    __slots__ = ("beginning", "block", "content_length", "head", "layout")
 
     def __init__(self, head: bytes, layout: int, content_length: int, block: BoltBlock) -> None:
         self.head: bytes = head
@@ -77,7 +82,6 @@ class BoltFrame(Native):
         self.content_length: int = content_length
         self.block: BoltBlock = block
         self.beginning: bytes = b""  # of a content that comes in pieces, as far as the method's name is looked for
-        self.answered: bool = False
 
     @property
     def version(self) -> int:

@@ -27,17 +27,14 @@ from plait.api import (
     Event,
     Fault,
     GoAway,
-    Headers,
     LocalProtocolError,
     Ping,
     RemoteProtocolError,
-    Request,
     Reset,
-    Response,
 )
-from plait_protocol_bolt.answers import APPLICATION_EXCEPTION, CODEC_EXCEPTION, NO_PROCESSOR, STATUSES
+from plait_protocol_bolt.answers import CODEC_EXCEPTION, NO_PROCESSOR
 from plait_protocol_bolt.block import EMPTY, BlockError, block_of
-from plait_protocol_bolt.content import LOOKED_AT_BYTES, SOFA_REQUEST, method_of
+from plait_protocol_bolt.content import LOOKED_AT_BYTES, SOFA_REQUEST
 from plait_protocol_bolt.frame import (
     GOAWAY_COMMAND,
     HEARTBEAT,
@@ -47,41 +44,27 @@ from plait_protocol_bolt.frame import (
     RESPONSE_COMMAND,
     RESPONSE_TYPE,
     V1,
+    V1_ANSWER,
+    V1_ONE_WAY,
     V1_REQUEST,
+    V1_REQUESTS,
     V1_RESPONSE,
     V2,
     V2_CRC,
     V2_REQUEST,
     V2_RESPONSE,
+    WHOLE_REQUEST,
+    WHOLE_RESPONSE,
     BoltFrame,
     checked,
     head_of,
 )
+from plait_protocol_bolt.messages import BoltRequest, BoltResponse
 from plait_protocol_bolt.options import BoltOptions
 from plait_protocol_bolt.writer import FrameWriter
 
 _NONE: list[Event] = []
-
-
-class LazyRequest(Request):
-    """A request whose method stands in its content only: ``raw_path`` looks there when it is asked for."""
-
-    __slots__ = ("_found",)
-    _found: bytes | None
-
-    @property
-    def raw_path(self) -> bytes:
-        """The method; empty where the content does not say."""
-        found = self._found
-        if found is None:
-            frame = self.native
-            content = frame.beginning if isinstance(frame, BoltFrame) and frame.beginning else self.body
-            found = self._found = method_of(content)
-        return found
-
-    @raw_path.setter
-    def raw_path(self, value: bytes) -> None:
-        self._found = value or None
+_LONGEST_HEAD = 22 + 2 * 0xFFFF
 
 
 class FrameReader:
@@ -95,6 +78,7 @@ class FrameReader:
         self._writer: FrameWriter = writer
         self._limit: int = options.max_frame_bytes
         self._threshold: int = options.stream_threshold_bytes
+        self._whole_to: int = min(self._threshold, self._limit - _LONGEST_HEAD)
         self._parts: list[bytes] = []
         self._have: int = 0
         self._need: int = 0
@@ -126,6 +110,8 @@ class FrameReader:
             self._need = 0
         events: list[Event] = []
         at, end = 0, len(data)
+        if not (self._skip or self._streaming):
+            at = (self._responses if self._client else self._requests)(data, events)
         while at < end:
             if self._skip:
                 step = min(self._skip, end - at)
@@ -219,59 +205,109 @@ class FrameReader:
                 self._refuse(events, layout, type, command, id, str(error), "bolt.bad_header_block", 400)
                 self._skip = content_at + length + trailer
                 continue
-            head = data[at:content_begin]
-            frame = BoltFrame(head, layout, length, block)
+            id_at = at + 5 if layout == V1 else at + 6
+            front = data[at:id_at]
+            if streamed:
+                rest, content = data[id_at + 4 : content_begin], b""
+            else:
+                rest = data[id_at + 4 : content_begin + length]
+                content = data[content_begin : content_begin + length]
             if type != RESPONSE_TYPE:
                 if self._client or command != REQUEST_COMMAND:
-                    self._small(events, layout, type, command, id, head)
+                    self._small(events, layout, type, command, id, data[at:content_begin])
                     self._skip = content_at + length + trailer
                     continue
-                authority = block.service or head[fixed : fixed + class_length]
-                if block.method or codec != HESSIAN or head[fixed : fixed + class_length] != SOFA_REQUEST:
-                    request = Request(Headers(block), id, b"", block.method, authority, "bolt")
-                else:
-                    request = LazyRequest(Headers(block), id, b"", b"", authority, "bolt")
-                    if streamed:
-                        frame.beginning = data[content_begin : content_begin + LOOKED_AT_BYTES]
-                request.raw = head
-                request.native = frame
+                class_name = data[at + fixed : block_at]
+                hidden = not block.method and codec == HESSIAN and class_name == SOFA_REQUEST
+                method = None if hidden else block.method
+                service = block.service or class_name
+                request = BoltRequest(layout, front, id, rest, content, length, block, service, method)
                 if type == ONEWAY_TYPE:
                     request.oneway = True
                 if extra > 0:
                     request.timeout_s = extra / 1000
                 events.append(request)
                 if not streamed:
-                    request.body = data[content_begin : content_begin + length]
                     at += size
                     continue
                 request.end = False
+                if hidden:
+                    request.beginning = data[content_begin : content_begin + LOOKED_AT_BYTES]
             else:
                 if not self._client or command != RESPONSE_COMMAND:
-                    self._small(events, layout, type, command, id, head)
+                    self._small(events, layout, type, command, id, data[at:content_begin])
                     self._skip = content_at + length + trailer
                     continue
-                response = Response(STATUSES.get(extra, 500), Headers(block), id, b"", "bolt")
-                response.code = extra
-                response.raw = head
-                response.native = frame
-                if block.failed and not extra:
-                    response.reason = APPLICATION_EXCEPTION
+                response = BoltResponse(layout, front, id, rest, content, length, block, extra)
                 events.append(response)
                 if not streamed:
-                    response.body = data[content_begin : content_begin + length]
                     at += size
                     continue
                 response.end = False
             self._streaming = True
             self._id = id
             self._left = length
-            self._crc = crc32(head) if layout == V2_CRC else -1
+            self._crc = crc32(data[at:content_begin]) if layout == V2_CRC else -1
             at = content_begin
         else:
             return events
         self._parts.append(data[at:] if at else data)
         self._have = end - at
         return events
+
+    def _requests(self, data: bytes, events: list[Event]) -> int:
+        """The common case of ``read``: whole requests of v1, up to anything else; where that begins."""
+        at, end, whole_to = 0, len(data), self._whole_to
+        while end - at >= 22:
+            front, id, codec, extra, class_length, block_length, length = WHOLE_REQUEST.unpack_from(data, at)
+            class_at = at + 22
+            block_at = class_at + class_length
+            content_at = block_at + block_length
+            behind = content_at + length
+            if length > whole_to or behind > end or front not in V1_REQUESTS:
+                break
+            try:
+                block = block_of(data[block_at:content_at])
+            except BlockError:
+                break
+            self.layout = V1
+            service = block.service or data[class_at:block_at]
+            method: bytes | None = block.method
+            if not method and codec == HESSIAN and data[class_at:block_at] == SOFA_REQUEST:
+                method = None
+            content = data[content_at:behind]
+            request = BoltRequest(
+                V1, data[at : at + 5], id, data[at + 9 : behind], content, length, block, service, method
+            )
+            if front == V1_ONE_WAY:
+                request.oneway = True
+            if extra > 0:
+                request.timeout_s = extra / 1000
+            events.append(request)
+            at = behind
+        return at
+
+    def _responses(self, data: bytes, events: list[Event]) -> int:
+        """The same for a client: whole responses of v1."""
+        at, end, whole_to = 0, len(data), self._whole_to
+        while end - at >= 20:
+            front, id, status, class_length, block_length, length = WHOLE_RESPONSE.unpack_from(data, at)
+            block_at = at + 20 + class_length
+            content_at = block_at + block_length
+            behind = content_at + length
+            if length > whole_to or behind > end or front != V1_ANSWER:
+                break
+            try:
+                block = block_of(data[block_at:content_at])
+            except BlockError:
+                break
+            self.layout = V1
+            content = data[content_at:behind]
+            events.append(
+                BoltResponse(V1, data[at : at + 5], id, data[at + 9 : behind], content, length, block, status)
+            )
+            at = behind
+        return at
 
     def _pass(self, data: bytes, at: int, events: list[Event]) -> int:
         """Hand on what is there of a content that comes in pieces; where the next frame begins, or is to be read on."""

@@ -18,8 +18,8 @@ from plait_protocol_bolt.frame import (
     BoltFrame,
     checked,
     head_of,
-    whole,
 )
+from plait_protocol_bolt.messages import BoltRequest, BoltResponse
 from plait_protocol_bolt.options import BoltOptions
 from plait_protocol_bolt.outgoing import Outgoing, changed
 from plait_protocol_bolt.reader import FrameReader
@@ -62,24 +62,24 @@ class BoltServer(ServerCodec):
         """
         if request.oneway:
             return b""
-        asked = request.native
-        if isinstance(asked, BoltFrame):
-            asked.answered = True
-            layout = asked.layout
+        if type(request) is BoltRequest:
+            request.answered = True
+            layout = request.layout
         else:
             layout = self._reader.layout
-        frame = response.native
         body = response.body
+        if type(response) is BoltResponse and body is response.content and response.end and not self._writer.busy:
+            headers = response.made_headers
+            if (headers is None or not headers.changed) and (layout == V1) == (response.layout == V1):
+                written = b"".join((response.front, request.id.to_bytes(4, "big"), response.rest))
+                return written if response.layout != V2_CRC else checked(written, b"")
+        frame = response.native
         if type(frame) is not BoltFrame:
             return self._encode_foreign(request, response, layout)
         length = len(body) if response.end else frame.content_length
-        if length == frame.content_length and not response.headers.changed and (layout == V1) == (frame.layout == V1):
-            if response.end and not self._writer.busy:
-                return whole(frame.head, frame.layout, request.id, body)
-        else:
-            if (layout == V1) == (frame.layout == V1):
-                layout = frame.layout
-            frame = changed(response, frame, layout, length)
+        same = (layout == V1) == (frame.layout == V1)
+        if not same or length != frame.content_length or response.headers.changed:
+            frame = changed(response, frame, frame.layout if same else layout, length)
         return self._outgoing.message(frame, request.id, body, response.end, True)
 
     def _encode_foreign(self, request: Request, response: Response, layout: int) -> bytes:
@@ -104,12 +104,12 @@ class BoltServer(ServerCodec):
 
         What is left of a request that is given up is read and dropped, which the core does with data of no stream.
         """
-        asked = request.native
         found = self._writer.cancel(request.id)
         if found == BEGUN:
             return None
         gathered = self._outgoing.forget(request.id)
-        if request.oneway or (isinstance(asked, BoltFrame) and asked.answered and found != WAITING and not gathered):
+        answered = type(request) is BoltRequest and request.answered
+        if request.oneway or (answered and found != WAITING and not gathered):
             return b""
         return self.encode_response(request, local_response(request, 500, b"", reason))
 

@@ -18,7 +18,6 @@ from plait.api import (
     Response,
     Window,
 )
-from plait_protocol_dubbo.call import DubboCall, DubboResult
 from plait_protocol_dubbo.forms import FORMS, HESSIAN
 from plait_protocol_dubbo.frame import (
     BAD_REQUEST,
@@ -33,7 +32,7 @@ from plait_protocol_dubbo.frame import (
     TWO_WAY,
 )
 from plait_protocol_dubbo.front import FRONT_BYTES
-from plait_protocol_dubbo.local import STATUSES
+from plait_protocol_dubbo.messages import DubboRequest, DubboResponse
 from plait_protocol_dubbo.options import DubboOptions
 from plait_protocol_dubbo.reader import Reader, fault, not_dubbo
 from plait_protocol_dubbo.rewrite import request_body
@@ -42,7 +41,6 @@ from plait_protocol_dubbo.writer import Writer
 
 _unpack = HEAD.unpack_from
 _pack = HEAD.pack
-_status = STATUSES.get
 _DEFAULTS = DubboOptions()
 _MANY = 1 << 30
 
@@ -76,15 +74,15 @@ class DubboClient(ClientCodec):
 
     def encode_request(self, request: Request, id: int) -> bytes:
         """The request's frame under ``id``, or what is there of it."""
-        call = request.native
-        if type(call) is not DubboCall:
+        if type(request) is not DubboRequest:
             raise LocalProtocolError("no Dubbo request", status=500)
-        body = request.body
-        if body is not request.raw or request.headers.changed:
-            body = request_body(request, call)
+        body, headers = request.body, request.made_headers
+        if body is not request.raw or (headers is not None and headers.changed):
+            body = request_body(request)
         if request.end:
-            frame = _pack(MAGIC, call.flag, 0, id, len(body)) + body
+            frame = _pack(MAGIC, request.flag, 0, id, len(body)) + body
             return frame if self._writer.streaming is None else self._writer.whole(frame, id)
+        call = request.call
         length = call.length - len(call.body) + len(body)
         form = call.form
         out = self._writer.begin(
@@ -157,12 +155,7 @@ class DubboClient(ClientCodec):
             if flag & (REQUEST | EVENT):
                 self._other(events, flag, id, body)
                 continue
-            result = DubboResult(flag, body, length, status)
-            response = Response(_status(status, 500), Headers(result), id, b"", "dubbo", body)
-            response.native = result
-            response.raw = body
-            response.code = status
-            events.append(response)
+            events.append(DubboResponse(flag, id, body, length, status))
         if at < size:
             self._between = True
             spoilt = self._reader.keep(data, at)
@@ -209,13 +202,7 @@ class DubboClient(ClientCodec):
             return end
         reader.dropped = False
         first = data[at : at + FRONT_BYTES]
-        result = DubboResult(flag, first, length, status)
-        response = Response(_status(status, 500), Headers(result), id, b"", "dubbo", first)
-        response.native = result
-        response.raw = first
-        response.code = status
-        response.end = False
-        events.append(response)
+        events.append(DubboResponse(flag, id, first, length, status))
         if end > at + FRONT_BYTES:
             events.append(Data(data[at + FRONT_BYTES : end], not reader.left, id))
         return end

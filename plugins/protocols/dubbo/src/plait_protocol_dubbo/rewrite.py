@@ -9,19 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from plait.api import Field, LocalProtocolError, Request, Response
+from plait.api import Field, LocalProtocolError, Request
 from plait_protocol_dubbo.call import DubboCall, DubboResult, LazyBlock
 from plait_protocol_dubbo.form import Attachments, BrokenBody, Form
 from plait_protocol_dubbo.frame import NULL, WITH_ATTACHMENTS
 from plait_protocol_dubbo.front import BrokenFront, read_front
+from plait_protocol_dubbo.messages import DubboRequest, DubboResponse
 
 
-def request_body(request: Request, call: DubboCall) -> bytes:
+def request_body(request: DubboRequest) -> bytes:
     """The body of a request; of a streamed one what is there of it.
 
     A streamed request cannot have other attachments, and neither can one whose attachments are broken or of a
     serialization that is not read: there, what filters did with headers has no effect.
     """
+    call = request.call
     if request.body is not request.raw and not call.streamed:
         call = _reread(request, call)
     body = call.body if not call.streamed else request.body
@@ -38,7 +40,7 @@ def request_body(request: Request, call: DubboCall) -> bytes:
     return body
 
 
-def _reread(request: Request, call: DubboCall) -> DubboCall:
+def _reread(request: DubboRequest, call: DubboCall) -> DubboCall:
     """The call of a body that a filter wrote."""
     body = request.body
     try:
@@ -50,8 +52,9 @@ def _reread(request: Request, call: DubboCall) -> DubboCall:
     return made
 
 
-def response_body(request: Request, response: Response, result: DubboResult) -> bytes:
+def response_body(request: Request, response: DubboResponse) -> bytes:
     """The body of a response; attachments are added only where the caller understands them."""
+    result = response.result
     if response.body is not response.raw and not result.streamed:
         made = DubboResult(result.flag, response.body, len(response.body), result.status)
         made.spelling = result.spelling

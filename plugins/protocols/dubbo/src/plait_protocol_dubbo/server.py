@@ -8,7 +8,6 @@ from plait.api import (
     Data,
     Event,
     Fault,
-    Headers,
     LocalProtocolError,
     Ping,
     RemoteProtocolError,
@@ -16,7 +15,6 @@ from plait.api import (
     Response,
     ServerCodec,
 )
-from plait_protocol_dubbo.call import DubboCall, DubboResult
 from plait_protocol_dubbo.forms import FORMS, HESSIAN
 from plait_protocol_dubbo.frame import (
     EVENT,
@@ -35,6 +33,7 @@ from plait_protocol_dubbo.frame import (
 )
 from plait_protocol_dubbo.front import FRONT_BYTES, UNREADABLE, BrokenFront, read_front
 from plait_protocol_dubbo.local import encode_local
+from plait_protocol_dubbo.messages import DubboRequest, DubboResponse
 from plait_protocol_dubbo.options import DubboOptions
 from plait_protocol_dubbo.reader import Reader, fault, not_dubbo
 from plait_protocol_dubbo.rewrite import response_body
@@ -106,16 +105,7 @@ class DubboServer(ServerCodec):
                     continue
                 self._front = front
                 self._serialization = serialization
-            body = data[body_at:end]
-            call = DubboCall(flag, body, length, front)
-            request = Request(Headers(call), id, b"", front.method, front.path, "dubbo")
-            request.native = call
-            request.body = request.raw = body
-            if flag & TWO_WAY:
-                request.timeout_s = -1.0  # an attachment, which the call says when it is asked
-            else:
-                request.oneway = True
-            events.append(request)
+            events.append(DubboRequest(flag, id, data[body_at:end], length, front))
             at = end
         if at < size:
             self._between = True
@@ -171,13 +161,7 @@ class DubboServer(ServerCodec):
             else:
                 reader.dropped = False
                 first = data[at : at + FRONT_BYTES]
-                call = DubboCall(flag, first, length, front)
-                request = Request(Headers(call), id, b"", front.method, front.path, "dubbo")
-                request.native = call
-                request.body = request.raw = first
-                request.end = False
-                request.oneway = not flag & TWO_WAY
-                events.append(request)
+                events.append(DubboRequest(flag, id, first, length, front))
                 piece = data[at + FRONT_BYTES : end]
         reader.id = id
         reader.left = length - (end - at)
@@ -230,15 +214,15 @@ class DubboServer(ServerCodec):
         id = request.id
         if self._between and id == self._reader.id:
             self._early = True
-        result = response.native
-        if type(result) is not DubboResult:
+        if type(response) is not DubboResponse:
             return self._encode_other(request, response)
-        body = response.body
-        if body is not response.raw or response.headers.changed:
-            body = response_body(request, response, result)
+        body, headers = response.body, response.made_headers
+        if body is not response.raw or (headers is not None and headers.changed):
+            body = response_body(request, response)
         if response.end:
-            frame = _pack(MAGIC, result.flag, result.status, id, len(body)) + body
+            frame = _pack(MAGIC, response.flag, response.code, id, len(body)) + body
             return frame if self._writer.streaming is None else self._writer.whole(frame, id)
+        result = response.result
         length = result.length - len(result.body) + len(body)
         head = _pack(MAGIC, result.flag, result.status, id, length)
         form = result.form
@@ -247,13 +231,12 @@ class DubboServer(ServerCodec):
 
     def _encode_other(self, request: Request, response: Response) -> bytes:
         """An answer of our own, or of an upstream that spoke something else."""
-        call = request.native
         refused = self._refused.pop(request.id, HESSIAN2) if self._refused else HESSIAN2
         if request.oneway:
             return b""
         if not response.end:
             raise LocalProtocolError("a response of another protocol has to be whole", status=500)
-        flag = call.flag if type(call) is DubboCall else refused
+        flag = request.flag if type(request) is DubboRequest else refused
         serialization, status, body = encode_local(request, response, flag)
         return self._writer.whole(_pack(MAGIC, serialization, status, request.id, len(body)) + body, request.id, True)
 
@@ -276,8 +259,7 @@ class DubboServer(ServerCodec):
                 return frame
         elif early or request.oneway:
             return b""
-        call = request.native
-        flag = call.flag if type(call) is DubboCall else HESSIAN2
+        flag = request.flag if type(request) is DubboRequest else HESSIAN2
         form = FORMS.get(flag & SERIALIZATION)
         serialization = flag & SERIALIZATION if form is not None else HESSIAN2
         text = (form or HESSIAN).encode_str(reason.encode() or b"reset")

@@ -6,9 +6,8 @@
 from plait import NetworkFilterType, hookimpl
 from plait_protocol_generic.filter import rpc_proxy
 from plait_protocol_generic.settings import RpcProxySettings
-from plait_protocol_generic.statistics import RpcStatistics
 
-__all__ = ["RpcProxySettings", "RpcStatistics", "plait_protocols", "rpc_proxy"]
+__all__ = ["RpcProxySettings", "plait_protocols", "rpc_proxy"]
 
 
 @hookimpl

@@ -7,9 +7,7 @@ from typing import Any
 from plait import Context, StreamFilter
 from plait.stream import FilterChain, Limits, StreamProxy
 from plait_protocol_generic.settings import RpcProxySettings
-from plait_protocol_generic.statistics import RpcStatistics, observe
-
-STATISTICS = "rpc statistics"
+from plait_protocol_generic.statistics import observe
 
 
 def rpc_proxy(settings: RpcProxySettings, context: Context) -> StreamProxy:
@@ -19,9 +17,8 @@ def rpc_proxy(settings: RpcProxySettings, context: Context) -> StreamProxy:
     """
     protocol: Any = context.protocol(settings.protocol)
     prefix = settings.stat_prefix
-    # the statistics first: they see how a stream ended after every other filter has had its say
-    filters: list[StreamFilter] = [RpcStatistics(context, prefix)]
-    names = [STATISTICS]
+    filters: list[StreamFilter] = []
+    names: list[str] = []
     of_chain = context.for_chain(prefix, settings.routes)
     try:
         for extension in settings.filters:
@@ -40,6 +37,7 @@ def rpc_proxy(settings: RpcProxySettings, context: Context) -> StreamProxy:
             ),
             codec_options={} if settings.codec_options is None else {protocol.name: settings.codec_options},
             access_logs=[context.build("telemetry", log) for log in settings.access_log],
+            rpc=True,
         )
     except Exception:
         for made in filters:

@@ -24,6 +24,7 @@ _INTERNAL = b"x-envoy-internal"
 _EXTERNAL_ADDRESS = b"x-envoy-external-address"
 _CLIENT_CERT = b"x-forwarded-client-cert"
 _EXPECT = b"expect"
+_FRAGMENT = ord("#")  # a number is looked for much faster than a string of one byte
 
 # What a caller that is not internal may not say: the names of Envoy's conn_manager_utility.
 _NOT_FROM_OUTSIDE = (
@@ -116,7 +117,7 @@ class HttpEdge(StreamFilter):
         """Shape the request; refuse what may not come in."""
         request = stream.request
         headers = request.headers
-        if b"#" in request.raw_path:  # never sent on the wire (RFC 9110, 7.1): what is behind it would go around rules
+        if _FRAGMENT in request.raw_path:  # never sent on the wire (RFC 9110, 7.1): the rest would go around rules
             return stream.reply(400, details="path_normalization_failed")
         if self._plain and not (request.upgrade or request.raw_method == b"CONNECT"):
             connection = stream.connection

@@ -30,4 +30,4 @@ class RequestIds:
         data[6::16] = data[6::16].translate(_VERSION)
         data[8::16] = data[8::16].translate(_VARIANT)
         parts = struct.iter_unpack("8s4s4s4s12s", binascii.hexlify(data))
-        self.stock.extend([b"%b-%b-%b-%b-%b" % part for part in parts])
+        self.stock.extend(map(b"-".join, parts))

@@ -89,10 +89,13 @@ class Http1Client(ClientCodec):
         self._partial = HeadBuffer(self._limit_bytes, b"HTTP/1.")
         self._next_id: int = 0
         self._odd: bool = False  # the request under way is not plain: HEAD, CONNECT, an upgrade, or still being written
-        self._path: bytes = b""  # the last path and authority that could be sent
+        self._path: bytes = b""  # the last path and authority that could be sent, and what stands there for them
         self._authority: bytes = b""
-        self._head: ResponseHead | None = None  # the last one, and the bytes of it
+        self._target: bytes = b""
+        self._head: ResponseHead | None = None  # the last one, and the bytes of it with the empty line
         self._head_bytes: bytes = b""
+        self._body_at: int = 0  # behind those bytes
+        self._plain_size: int = -1  # of a response with that head that is plain and comes in one read
 
     # reading
 
@@ -102,22 +105,15 @@ class Http1Client(ClientCodec):
         if state == _HEAD:
             if self._gathering:
                 return self._feed_partial(data)
-            end = data.find(b"\r\n\r\n")
-            head = self._head
-            if (
-                end < 0
-                or head is None
-                or self._odd
-                or data[:end] != self._head_bytes
-                or len(data) != end + head.plain_size
-            ):
+            size, at, head = len(data), self._body_at, self._head
+            if size != self._plain_size or head is None or self._odd or data[:at] != self._head_bytes:
                 return self._read_head(data, 0) if data else ()
             # All of a response with the head of the one before: the common case of _read_head.
             self._state = _IDLE
             head.block.repeats = True
-            if end + LONG_BODY_BYTES < len(data):
-                return [UncutResponse(head, self._id, data, end + 4)]
-            return [Response(head.status, Headers(head.block), self._id, head.reason, head.protocol, data[end + 4 :])]
+            if size - at > LONG_BODY_BYTES:
+                return [UncutResponse(head, self._id, data, at)]
+            return [Response(head.status, Headers(head.block), self._id, head.reason, head.protocol, data[at:])]
         if not data:
             return ()
         if state == _BODY:
@@ -151,11 +147,11 @@ class Http1Client(ClientCodec):
 
     def _read_head(self, data: bytes, at: int) -> Sequence[Event]:
         end = data.find(b"\r\n\r\n", at)
-        head_bytes = data[at:end]
+        if end < 0:
+            return self._feed_partial(data[at:])
+        head_bytes = data[at : end + 4]
         head = self._head
-        if end < 0 or head is None or head_bytes != self._head_bytes:
-            if end < 0:
-                return self._feed_partial(data[at:])
+        if head is None or head_bytes != self._head_bytes:
             try:
                 head = self._parse_head(head_bytes)
             except RemoteProtocolError as error:
@@ -194,15 +190,17 @@ class Http1Client(ClientCodec):
         return [response] if at == len(data) else [response, *self.feed(data[at:])]
 
     def _parse_head(self, head_bytes: bytes) -> ResponseHead:
-        """What a head says, kept for the next response; raises RemoteProtocolError."""
-        if len(head_bytes) > self._limit_bytes:
+        """What a head (with its empty line) says, kept for the next response; raises RemoteProtocolError."""
+        size = len(head_bytes) - 4
+        if size > self._limit_bytes:
             raise refuse(f"head is longer than {self._limit_bytes} bytes", "headers_too_large")
-        line, _, text = head_bytes.partition(b"\r\n")
+        line, _, text = head_bytes[:size].partition(b"\r\n")
         start = _STATUS_LINES[line]
         fields = parse_fields(text, self._limit)
         head = ResponseHead(start, fields, self._options.allow_chunked_length)
-        if len(head_bytes) <= _REMEMBERED_BYTES:
-            self._head, self._head_bytes = head, head_bytes
+        if size <= _REMEMBERED_BYTES:
+            self._head, self._head_bytes, self._body_at = head, head_bytes, size + 4
+            self._plain_size = size + head.plain_size if head.plain_size >= 0 else -1
         return head
 
     def _whole(self, response: Response, data: bytes, at: int) -> Sequence[Event]:
@@ -327,6 +325,7 @@ class Http1Client(ClientCodec):
         fields = encode_fields(request.headers, REQUEST_PREFIXES, REQUEST_KEY)
         if path != self._path or authority != self._authority:
             self._check_target(path, authority)
+        target = self._target
         body = request.body
         self._id = id
         self._writing = _WRITTEN
@@ -334,7 +333,7 @@ class Http1Client(ClientCodec):
             self._odd = False
         else:
             self._odd = True
-            path = self._begin_odd(request, path, authority)
+            target = b" %b HTTP/1.1\r\nhost: %b" % (self._begin_odd(request, path, authority), authority)
         if request.end and request.trailers is None:
             if body or method not in _BODILESS:
                 fields += b"\r\ncontent-length: %d" % len(body)
@@ -342,13 +341,14 @@ class Http1Client(ClientCodec):
             framing, body = self._begin_body(request)
             fields += framing
         self._state = _HEAD
-        return b"".join((method, b" ", path, b" HTTP/1.1\r\nhost: ", authority, fields, b"\r\n\r\n", body))
+        return b"".join((method, target, fields, b"\r\n\r\n", body))
 
     def _check_target(self, path: bytes, authority: bytes) -> None:
         target = path + authority
         if 32 in target or 10 in target or 13 in target or 0 in target:
             raise LocalProtocolError(f"cannot send the request target {path[:64]!r}", status=500)
         self._path, self._authority = path, authority
+        self._target = b" %b HTTP/1.1\r\nhost: %b" % (path, authority)
 
     def _begin_odd(self, request: Request, path: bytes, authority: bytes) -> bytes:
         """Remember what a request that is not plain does to its response; its target."""

@@ -74,7 +74,6 @@ DEFAULT_FRAME_SIZE = 16384
 
 HEADER = struct.Struct(">IBI")
 """Length and type in one number, flags, stream."""
-HEADER_SIZE = 9
 _SETTING = struct.Struct(">HI")
 _WORD = struct.Struct(">I")
 _TWO_WORDS = struct.Struct(">II")

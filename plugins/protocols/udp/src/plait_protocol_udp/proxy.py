@@ -111,7 +111,7 @@ class UdpProxy(UdpFilter):
             hosts = cluster.hosts
             if session.hosts is hosts:
                 return session
-            if session.host in hosts and session.host.endpoint.healthy:
+            if session.host in hosts and session.host.healthy:
                 session.hosts = hosts
                 return session
             session.end("upstream_host_removed")

@@ -1,4 +1,4 @@
-// Dubbo in Go: `server PORT`, or `client` with calls on standard input.
+// Dubbo in Go: `server PORT`, or `client` with calls on standard input. Triple is in triple.go.
 package main
 
 import (
@@ -11,6 +11,7 @@ import (
 	"os"
 	"reflect"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -123,11 +124,18 @@ func main() {
 	must(transport.SetLoggerLevel(transport.LoggerLevelError))
 	hessian.RegisterPOJO(&Person{})
 	hessian.RegisterPOJO(&Refused{})
-	if os.Args[1] == "server" {
+	if os.Args[1] == "triple-client" {
+		askTriple(os.Args[2:])
+		return
+	}
+	if strings.HasSuffix(os.Args[1], "server") {
 		port, err := strconv.Atoi(os.Args[2])
 		must(err)
 		// Else a service for metadata listens on every address.
 		must(metadata.NewOptions(metadata.WithMetadataType(constant.RemoteMetadataStorageType)).Init())
+		if os.Args[1] == "triple-server" {
+			serveTriple(port)
+		}
 		settings := getty.GetDefaultServerConfig()
 		settings.GettySessionParam.MaxMsgLen = maxMessage
 		getty.SetServerConfig(*settings)
