@@ -6,8 +6,10 @@ import asyncio
 import random
 from typing import Any
 
+import attrs
 import pytest
 
+from plait.api.config import Listener
 from tests.integration.framed_rpc import by_service, to
 from tests.integration.harness import Peer, Upstream, cluster, live, until
 from tests.integration.wire import (
@@ -286,6 +288,40 @@ async def test_heartbeats_are_answered_before_during_and_after_calls(wire: Wire)
         assert (await wire.read(client)).said == b"x"
         assert mesh.counter("generic_proxy.test.downstream_rq_total") == 2, "heartbeats are no calls"
         client.reset()
+
+
+class Hasty(RpcMesh):
+    """Closes connections that are idle for a second."""
+
+    def _watched(self, listener: Listener) -> Listener:
+        watched = super()._watched(listener)
+        (chain,) = watched.filter_chains
+        (last,) = chain.filters
+        proxy: Any = last.settings
+        hasty = attrs.evolve(last, settings=attrs.evolve(proxy, idle_timeout_s=1.0))
+        return attrs.evolve(watched, filter_chains=(attrs.evolve(chain, filters=(hasty,)),))
+
+
+@live
+async def test_heartbeats_of_a_caller_keep_its_idle_connection_and_silence_ends_it(wire: Wire) -> None:
+    async with (
+        Upstream(serving(wire, echo)) as upstream,
+        Hasty(generic(wire, everything(to("up")), [cluster("up", upstream.port)])) as mesh,
+    ):
+        client = await mesh.connect()
+        await client.send(wire.call(1, b"x"))
+        assert (await wire.read(client)).said == b"x"
+        looks: list[int] = []
+        for id in range(100, 118):
+            await client.send(wire.ping(id))
+            assert (await wire.read(client)).id == id
+            mesh.plane.wheel.call_later(0.1, lambda: looks.append(1))
+            await until(lambda id=id: len(looks) > id - 100, "a tenth of a second")  # type: ignore[misc]
+        assert mesh.counter("generic_proxy.test.downstream_cx_idle_timeout") == 0
+        await client.send(wire.call(2, b"y"))
+        assert (await wire.read(client)).said == b"y"
+        await client.rest()
+        assert mesh.counter("generic_proxy.test.downstream_cx_idle_timeout") == 1
 
 
 @live

@@ -129,18 +129,23 @@ async def test_cut_frames_are_counted(wire: Wire) -> None:
         )
 
 
+@BOTH
 @live
-async def test_a_response_from_a_caller_leaves_its_calls_alone() -> None:
-    """Dubbo: a response under the id of a call that is under way is nobody's."""
+async def test_a_response_from_a_caller_leaves_its_calls_alone(wire: Wire) -> None:
+    """A response under the id of a call that is under way is nobody's."""
     async with (
-        Upstream(serving(DUBBO, lambda frame: frame.said if frame.said != b"first" else None)) as upstream,
-        RpcMesh(generic(DUBBO, everything(to("up", timeout="0.3s")), [cluster("up", upstream.port)])) as mesh,
+        Upstream(serving(wire, lambda frame: frame.said if frame.said != b"first" else None)) as upstream,
+        RpcMesh(generic(wire, everything(to("up", timeout="0.3s")), [cluster("up", upstream.port)])) as mesh,
     ):
         client = await mesh.connect()
-        await client.send(DUBBO.call(5, b"first"), DUBBO.answer(5, b"nobody asked"), DUBBO.call(6, b"second"))
-        got = await replies(DUBBO, client, 2)
+        large = b"x" * (2 << 20)
+        await client.send(
+            wire.call(5, b"first"), wire.answer(5, b"nobody asked"), wire.answer(5, large), wire.call(6, b"second")
+        )
+        got = await replies(wire, client, 2)
         assert got[6].said == b"second"
-        assert got[5].status == DUBBO.errors["timeout"], "it went on"
+        assert got[5].status == wire.errors["timeout"], "it went on"
+        assert mesh.counter("generic_proxy.test.downstream_cx_protocol_error") == 2
         client.close()
 
 

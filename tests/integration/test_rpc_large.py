@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from plait import CONTINUE, Stream, StreamFilter, Verdict
 from tests.integration.framed_rpc import to
 from tests.integration.harness import Peer, Upstream, cluster, live, until
 from tests.integration.test_rpc import echo, opened
-from tests.integration.wire import WIRES, Frame, RpcMesh, Wire, everything, generic, replies, serving
+from tests.integration.wire import WIRES, Frame, RpcMesh, Wire, everything, generic, replies, route_action, serving
 
 pytestmark = [pytest.mark.parametrize("wire", WIRES, ids=lambda wire: wire.name)]
 
@@ -90,6 +91,56 @@ async def test_a_slow_upstream_holds_a_large_call_back(wire: Wire) -> None:
         client.close()
 
 
+class Waits(StreamFilter):
+    """Lets no call, or no answer, pass before ``go``, as one that asks somebody else; wants no body."""
+
+    def __init__(self, direction: str) -> None:
+        self.direction = direction
+        self.go = asyncio.Event()
+        self.streams: list[Any] = []
+
+    async def on_request(self, stream: Stream) -> Verdict:
+        self.streams.append(stream)
+        if self.direction == "call":
+            await self.go.wait()
+        return CONTINUE
+
+    async def on_response(self, stream: Stream) -> Verdict:
+        if self.direction == "answer":
+            await self.go.wait()
+        return CONTINUE
+
+
+@pytest.mark.parametrize("direction", ["call", "answer"])
+@live
+async def test_a_filter_that_waits_holds_no_more_than_the_limit(wire: Wire, direction: str) -> None:
+    waits = Waits(direction)
+    async with (
+        Upstream(serving(wire, lambda frame: LARGE if frame.said == b"large" else frame.said[:5])) as upstream,
+        RpcMesh(generic(wire, everything(to("up")), [cluster("up", upstream.port)]), [waits]) as mesh,
+    ):
+        client = await mesh.connect()
+        async with asyncio.TaskGroup() as group:
+            if direction == "call":
+                group.create_task(client.send(wire.call(1, LARGE)))
+                paused, resumed = (f"generic_proxy.test.downstream_flow_control_{word}_reading_total" for word in (
+                    "paused", "resumed"))  # fmt: skip
+                await until(lambda: mesh.counter(paused) > mesh.counter(resumed), "the caller to be stopped")
+                (stream,) = waits.streams
+                assert 0 < stream.waiting._request_bytes < HELD_AT_MOST + (1 << 20)
+            else:
+                await client.send(wire.call(1, b"large"))
+                pool = await opened(mesh)
+                await until(lambda: pool._connections[0].paused, "the upstream to be stopped")
+                (stream,) = waits.streams
+                held = sum(len(piece) for piece, _ in stream.waiting._response)
+                assert 0 < held < HELD_AT_MOST
+            waits.go.set()
+            said = (await wire.read(client)).said
+            assert said == (LARGE[:5] if direction == "call" else LARGE)
+        client.close()
+
+
 @live
 async def test_a_slow_caller_holds_a_large_answer_back(wire: Wire) -> None:
     async with Upstream(serving(wire, lambda frame: LARGE)) as upstream, Watched(wire, upstream.port) as mesh:
@@ -97,12 +148,69 @@ async def test_a_slow_caller_holds_a_large_answer_back(wire: Wire) -> None:
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]
         await client.send(wire.call(1))
         (connection,) = (await opened(mesh))._connections
-        await until(lambda: connection._paused, "the upstream to be stopped")
+        await until(lambda: connection.paused, "the upstream to be stopped")
         (transport,) = mesh.watches.transports
         assert 0 < transport.get_write_buffer_size() < HELD_AT_MOST
         client.writer.transport.resume_reading()  # type: ignore[attr-defined]
         assert (await wire.read(client)).said == LARGE
         client.close()
+
+
+@live
+async def test_a_caller_that_does_not_read_holds_no_new_call_back(wire: Wire) -> None:
+    def say(frame: Frame) -> bytes:
+        return LARGE if frame.said == b"large" else frame.said
+
+    async with Upstream(serving(wire, say)) as upstream, Watched(wire, upstream.port) as mesh:
+        stuck, other = await mesh.connect(), await mesh.connect()
+        stuck.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await stuck.send(wire.call(1, b"large"))
+        (connection,) = (await opened(mesh))._connections
+        await until(lambda: connection.paused and time.monotonic() - connection.paused_at > 0.2, "it to be stuck")
+        for id in range(1, 20):
+            await other.send(wire.call(id, b"%d" % id))
+            assert (await wire.read(other)).said == b"%d" % id
+        assert upstream.connections == 2
+        stuck.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        assert (await wire.read(stuck)).said == LARGE
+        stuck.close()
+
+
+@live
+async def test_a_copy_that_nobody_reads_is_given_up_and_the_call_is_not(wire: Wire) -> None:
+    stuck = asyncio.Event()
+    most = [0]
+
+    async def deaf(peer: Peer, number: int) -> None:
+        peer.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await stuck.wait()
+        peer.reset()
+
+    class Measures(StreamFilter):
+        def on_request_data(self, stream: Stream, data: bytes, end: bool) -> bytes:
+            for host in mesh.plane._clusters["shadow"].hosts:
+                for pool in host.pools.values():
+                    held = [one.transport.get_write_buffer_size() for one in getattr(pool, "_connections", ())]
+                    most[0] = max(most[0], *held, 0)
+            return data
+
+    policies = [{"cluster": "shadow"}]
+    async with Upstream(serving(wire, lambda frame: b"%d" % len(frame.said))) as upstream, Upstream(deaf) as shadow:
+        config = generic(
+            wire,
+            everything(route_action("up", request_mirror_policies=policies)),
+            [cluster("up", upstream.port), cluster("shadow", shadow.port)],
+        )
+        async with RpcMesh(config, [Measures()]) as mesh:
+            client = await mesh.connect()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(client.send(wire.call(1, LARGE)))
+                assert (await wire.read(client)).said == b"%d" % len(LARGE)
+            filled_up = 8 << 20 if wire.name == "dubbo" else 0  # what is missing of the copy, up to max_padding_bytes
+            assert 0 < most[0] < (8 << 20) + filled_up
+            await until(lambda: mesh.counter("cluster.shadow.upstream_rq_tx_reset") == 1, "the copy to be given up")
+            stuck.set()
+            client.close()
 
 
 @live

@@ -235,6 +235,38 @@ async def test_filters_change_fields_services_and_methods(wire: Wire) -> None:
         client.close()
 
 
+@live
+async def test_mirrors_get_what_filters_made_of_a_call(wire: Wire) -> None:
+    seen: list[Frame] = []
+    copies: list[Frame] = []
+    large = bytes(1 << 21)
+    async with (
+        Upstream(serving(wire, echo, seen)) as upstream,
+        Upstream(serving(wire, lambda frame: None, copies)) as shadow,
+        RpcMesh(
+            generic(
+                wire,
+                everything(route_action("up", request_mirror_policies=[{"cluster": "shadow"}])),
+                [cluster("up", upstream.port), cluster("shadow", shadow.port)],
+            ),
+            [Changes()],
+        ) as mesh,
+    ):
+        client = await mesh.connect()
+        await client.send(wire.call(1, b"x", fields={"Kept": "1", "zone": "blue", "secret": "7"}), wire.call(2, large))
+        await replies(wire, client, 2)
+        await until(lambda: len(copies) == 2, "the copies")
+        for frames in (seen, copies):
+            frames.sort(key=lambda frame: len(frame.said))
+        assert [(copy.service, copy.method, copy.fields, copy.said) for copy in copies] == [
+            (call.service, call.method, call.fields, call.said) for call in seen
+        ]
+        assert copies[0].fields["zone"] == "red"
+        assert {copy.method for copy in copies} == {"fetch"}
+        await shadow.stop()
+        client.close()
+
+
 class Shouts(StreamFilter):
     """Writes bodies in another way, in both directions."""
 

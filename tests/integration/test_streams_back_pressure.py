@@ -162,7 +162,7 @@ async def test_slow_caller_stops_the_shared_connection_until_it_reads() -> None:
         slow, other = await mesh.connect(), await mesh.connect()
         slow.writer.transport.pause_reading()  # type: ignore[attr-defined]
         await slow.send(frame(1, b"m 300"))
-        await until(lambda: mesh.connections() and mesh.connections()[0]._paused, "the upstream to be stopped")
+        await until(lambda: mesh.connections() and mesh.connections()[0].paused, "the upstream to be stopped")
         await other.send(frame(1, b"m 3"))
         slow.writer.transport.resume_reading()  # type: ignore[attr-defined]
         assert await drink(slow) == 4 + (300 << 16)
@@ -182,7 +182,7 @@ async def test_slow_caller_that_leaves_lets_the_others_go_on() -> None:
         slow, other = await mesh.connect(), await mesh.connect()
         slow.writer.transport.pause_reading()  # type: ignore[attr-defined]
         await slow.send(frame(1, b"m 300"))
-        await until(lambda: mesh.connections() and mesh.connections()[0]._paused, "the upstream to be stopped")
+        await until(lambda: mesh.connections() and mesh.connections()[0].paused, "the upstream to be stopped")
         await other.send(frame(1, b"m 0"))
         slow.reset()
         assert await read_frame(other) == (1, MORE, b"200 ")

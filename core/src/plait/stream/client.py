@@ -67,7 +67,8 @@ class ClientConnection(asyncio.Protocol, Timed):
         self.flow_controlled = codec.flow_controlled
         self.streams: dict[int, Forward] = {}
         self._joined: Joined | None = None
-        self._paused = 0  # streams whose downstream takes no more
+        self.paused = 0  # streams whose downstream takes no more
+        self.paused_at = 0.0  # when the first of them stopped
         stats = pool.host.cluster.stats
         self._unmatched = stats.rx_unmatched
         self._rx = stats.cx_rx_bytes
@@ -94,7 +95,7 @@ class ClientConnection(asyncio.Protocol, Timed):
         if self.lost or self.transport.is_closing():
             return
         wait_s = codec.heartbeat_s
-        if self.heard or self._paused:  # what we do not read, we cannot hear
+        if self.heard or self.paused:  # what we do not read, we cannot hear
             self._pinged = False
         elif self._pinged:
             self.host.cluster.stats.cx_heartbeat_timeout.value += 1
@@ -136,6 +137,11 @@ class ClientConnection(asyncio.Protocol, Timed):
     def full(self, forward: Forward) -> bool:
         """Whether no more of the request should come for now."""
         return self.write_paused or (self.flow_controlled and self.codec.unsent(forward.id) > HELD_BYTES)
+
+    def held_bytes(self, forward: Forward) -> int:
+        """How much waits to be written: on the connection, and of the request behind its window."""
+        unsent = self.codec.unsent(forward.id) if self.flow_controlled else 0
+        return unsent + self.transport.get_write_buffer_size()
 
     def _check_window(self, forward: Forward) -> None:
         if not forward.request_ended and self.codec.unsent(forward.id) > HELD_BYTES:
@@ -378,8 +384,9 @@ class ClientConnection(asyncio.Protocol, Timed):
         if self.flow_controlled:
             self.codec.pause(forward.id)
             return
-        self._paused += 1
-        if self._paused == 1 and not self.lost:
+        self.paused += 1
+        if self.paused == 1 and not self.lost:
+            self.paused_at = time.monotonic()
             self.transport.pause_reading()
 
     def resume_stream(self, forward: Forward) -> None:
@@ -388,9 +395,9 @@ class ClientConnection(asyncio.Protocol, Timed):
             if not self.lost:
                 self.codec.resume(forward.id)
                 self._flush()
-        elif self._paused:
-            self._paused -= 1
-            if not self._paused and not self.lost:
+        elif self.paused:
+            self.paused -= 1
+            if not self.paused and not self.lost:
                 self.transport.resume_reading()
 
     def pause_writing(self) -> None:

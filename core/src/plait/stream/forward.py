@@ -241,8 +241,7 @@ class Forward(Sink):
         connection, body = self.connection, self._body
         if body is not None:
             for mirror in body.mirrors:
-                if mirror.sink is not None:
-                    mirror.sink.send_data(data, end)
+                mirror.copy_data(data, end)
             if body.kept or connection is None:
                 body.pieces.append(data)
                 body.size += len(data)
@@ -262,8 +261,7 @@ class Forward(Sink):
         body = self._body
         if body is not None:
             for mirror in body.mirrors:
-                if mirror.sink is not None:
-                    mirror.sink.send_trailers(trailers)
+                mirror.copy_trailers(trailers)
             body.trailers = trailers
         if self.connection is not None:
             self.connection.send_trailers(self, trailers)
@@ -511,6 +509,13 @@ class Forward(Sink):
         if connection is not None:
             return connection.full(self)
         return self._body is not None and self._body.size > self.options.buffer_limit_bytes
+
+    def held_bytes(self) -> int:
+        """How much of the request, and of the others on its connection, waits to be written."""
+        connection = self.connection
+        return (
+            connection.held_bytes(self) if connection is not None else self._body.size if self._body is not None else 0
+        )
 
     def upstream_slow(self, slow: bool) -> None:
         """The upstream connection takes no more for now, or takes it again."""

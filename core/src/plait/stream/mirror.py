@@ -1,7 +1,8 @@
 """Request mirroring: a copy of a request goes to another cluster, and its answer is thrown away.
 
 A ``Mirror`` is what ``plait.stream.forward`` takes for the copy's stream: it has a stream's attributes and none of its
-effects. The request it copies never waits for it: a copy that its cluster takes too slowly is given up.
+effects. The request it copies never waits for it: a copy that its cluster takes so slowly that some megabytes wait
+for it is given up.
 Source: Envoy, RouteAction.RequestMirrorPolicy.
 """
 
@@ -17,10 +18,11 @@ from plait.net.wheel import Timed
 
 if TYPE_CHECKING:
     from plait.stream.exchange import ServerStream
+    from plait.stream.forward import Forward
     from plait.stream.proxy import StreamProxy
-    from plait.stream.sink import Sink
 
 MILLION = 1_000_000
+_HELD_AT_MOST = 4 << 20  # a loop may read 2 MiB in one turn, in which no other peer can take anything
 
 
 def copy_of(request: Request) -> Request:
@@ -31,6 +33,7 @@ def copy_of(request: Request) -> Request:
             if hasattr(request, name):
                 setattr(copy, name, getattr(request, name))
     copy.headers = request.headers.copy()
+    copy.headers.changed = request.headers.changed  # a codec may not send what came, but what filters made of it
     if request.raw_method:
         host, colon, port = request.raw_authority.partition(b":")
         copy.raw_authority = host + b"-shadow" + colon + port
@@ -61,17 +64,18 @@ class _Owner(Timed):
             self.mirror.sink.expire()
 
     def pause_reading(self, stream: object) -> None:
-        self.mirror.give_up()
+        self.mirror.slow = True
+        self.mirror.look()
 
     def resume_reading(self, stream: object) -> None:
-        pass
+        self.mirror.slow = False
 
 
 class Mirror:
     """The copy's stream."""
 
     __slots__ = (
-        *("_sink", "attempts", "begun", "flags", "owner", "replied", "request", "started", "touched"),
+        *("_sink", "attempts", "begun", "flags", "owner", "replied", "request", "slow", "started", "touched"),
         *("upstream_cluster", "upstream_failure", "upstream_host", "upstream_local"),
     )
 
@@ -80,7 +84,8 @@ class Mirror:
         self.request = copy_of(stream.request)
         self.started = stream.started
         self.touched = stream.touched
-        self._sink: Sink | None = None
+        self._sink: Forward | None = None
+        self.slow = False  # its cluster takes no more for now
         self.attempts = 0
         self.replied = False
         self.begun = False
@@ -88,15 +93,33 @@ class Mirror:
         self.upstream_cluster = self.upstream_host = self.upstream_local = self.upstream_failure = ""
 
     @property
-    def sink(self) -> Sink | None:
+    def sink(self) -> Forward | None:
         """Where the copy goes, as long as it is under way."""
         return self._sink
 
     @sink.setter
-    def sink(self, sink: Sink | None) -> None:
+    def sink(self, sink: Forward | None) -> None:
         self._sink = sink
         if sink is None:
             self.owner.proxy.wheel.remove(self.owner)
+
+    def look(self) -> None:
+        """Give the copy up where too much waits for its cluster."""
+        sink = self.sink
+        if sink is not None and sink.held_bytes() > _HELD_AT_MOST:
+            self.give_up()
+
+    def copy_data(self, data: bytes, end: bool) -> None:
+        """A piece of the request's body."""
+        if self.slow:
+            self.look()
+        if self.sink is not None:
+            self.sink.send_data(data, end)
+
+    def copy_trailers(self, trailers: Headers) -> None:
+        """The request's trailers."""
+        if self.sink is not None:
+            self.sink.send_trailers(trailers)
 
     def give_up(self) -> None:
         """The cluster does not keep up, or the request that is copied was given up."""

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 _now = time.monotonic
 
+_STALLED_S = 0.1
+"""How long a shared connection may wait for a caller that is too slow for its answer, before it gets no new streams."""
+
 _UF = "upstream connect error or disconnect/reset before headers. reset reason: "
 _OVERFLOW = _UF + "overflow"
 
@@ -62,6 +65,7 @@ class Pool(ConnectionPool, Timed):
     def take(self, forward: Forward) -> ClientConnection | None:
         """A connection for ``forward`` now; else it is queued (or refused) and hears from us later."""
         if self.multiplexed:
+            stalled = None
             for connection in self._connections:  # as in _has_room, without the call
                 codec = connection.codec
                 if (
@@ -70,7 +74,12 @@ class Pool(ConnectionPool, Timed):
                     and not 0 < self._max_requests <= connection.requests
                     and not connection.transport.is_closing()
                 ):
+                    if connection.paused and _now() - connection.paused_at > _STALLED_S:
+                        stalled = connection
+                        continue
                     return connection
+            if stalled is not None and not self._may_open():
+                return stalled
         else:
             idle = self._idle
             while idle:
@@ -102,13 +111,18 @@ class Pool(ConnectionPool, Timed):
         self._waiting.append(forward)
         self._open_more()
 
+    def _may_open(self) -> bool:
+        """Whether the cluster's limit allows another connection."""
+        cluster = self.cluster
+        return cluster.connections + cluster.opening < cluster.max_connections
+
     def _open_more(self) -> None:
         """Open a connection for who waits, within the limits; a pool without any may always have one."""
         if self.connecting >= (1 if self.multiplexed else len(self._waiting)):
             return
         cluster = self.cluster
         alone = not self.host.connections and not self.connecting
-        if cluster.connections + cluster.opening >= cluster.max_connections and not alone:
+        if not alone and not self._may_open():
             cluster.stats.cx_overflow.value += 1
             return
         self.connecting += 1

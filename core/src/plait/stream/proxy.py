@@ -126,12 +126,16 @@ def look_every(limit_s: float) -> float:
 
 
 class Limits:
-    """Clocks and limits of a proxy's connections; seconds, 0 for none."""
+    """Clocks and limits of a proxy's connections; seconds, 0 for none.
+
+    A connection is idle while no request is under way on it; with ``heartbeats``, only while nothing comes at all.
+    """
 
     def __init__(
         self,
         *,
         idle_timeout_s: float = 3600.0,
+        heartbeats: bool = False,
         request_timeout_s: float = 0.0,
         request_headers_timeout_s: float = 0.0,
         stream_idle_timeout_s: float = 300.0,
@@ -140,6 +144,7 @@ class Limits:
         buffer_limit_bytes: int = 1 << 20,
     ) -> None:
         self.idle_timeout_s = idle_timeout_s
+        self.heartbeats = heartbeats
         self.request_timeout_s = request_timeout_s
         self.request_headers_timeout_s = request_headers_timeout_s
         self.stream_idle_timeout_s = stream_idle_timeout_s
@@ -262,6 +267,9 @@ class StreamProxy(TerminalFilter):
         connection.look_at = math.inf
         now, limits, stats = _now(), self.limits, self.stats
         info = connection.connection
+        if limits.heartbeats and info.bytes_received != connection.heard_bytes:
+            connection.heard_bytes = info.bytes_received
+            connection.last_active = now
         if (
             limits.max_connection_duration_s
             and now - info.started >= limits.max_connection_duration_s
@@ -277,7 +285,11 @@ class StreamProxy(TerminalFilter):
             elif partial and limits.request_timeout_s and partial >= limits.request_timeout_s:
                 stats.rq_timeout.value += 1
                 connection.refuse_slow(408, "request_overall_timeout")
-            elif limits.idle_timeout_s and now - max(connection.last_active, info.started) >= limits.idle_timeout_s:
+            elif (
+                limits.idle_timeout_s
+                and now - max(connection.last_active, info.started) >= limits.idle_timeout_s
+                and not connection.draining
+            ):
                 stats.cx_idle_timeout.value += 1
                 info.details = "connection_idle_timeout"
                 connection.drain()

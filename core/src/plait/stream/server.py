@@ -48,6 +48,7 @@ class ServerConnection(asyncio.Protocol, Timed):
         self.flow_controlled = codec.flow_controlled
         self.streams: dict[int, ServerStream] = {}
         self.last_active = connection.started
+        self.heard_bytes = 0  # when somebody last looked
         self.write_paused = False  # downstream is slower than what we write
         self._stats = proxy.stats
         self._requests_total = proxy.stats.requests[protocol.name]

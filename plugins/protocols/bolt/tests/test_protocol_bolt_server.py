@@ -327,7 +327,6 @@ def fault(data: bytes, options: BoltOptions | None = None) -> tuple[str, int, in
         (b"\x01\x03", "bolt.unknown_type"),
         (b"\x02\x01\x03", "bolt.unknown_type"),
         (b"\x02\x03" + call(layout=V2)[2:], "bolt.unknown_version"),
-        (answer(b"x"), "bolt.unexpected_response"),
         (call(layout=V2_CRC)[:-1] + b"\0", "bolt.wrong_checksum"),
     ],
 )
@@ -338,6 +337,16 @@ def test_lost_framing_ends_the_connection(data: bytes, counter: str) -> None:
     assert (last.error.counter, last.error.status, last.error.survives) == (counter, 400, False)
     assert codec.closing
     assert codec.feed(call()) == []
+
+
+@pytest.mark.parametrize("layout", [V1, V2, V2_CRC])
+@pytest.mark.parametrize("length", [1, 100])
+def test_a_response_from_a_caller_is_counted_and_skipped(layout: int, length: int) -> None:
+    codec = BoltServer(SMALL)
+    first, fault, last = codec.feed(call(id=1) + answer(b"x" * length, 1, layout) + call(id=2))
+    assert isinstance(fault, Fault)
+    assert (fault.error.counter, fault.error.status, fault.error.survives) == ("bolt.unexpected_response", 0, True)
+    assert (first.id, last.id, codec.closing, codec.output) == (1, 2, False, [])
 
 
 def test_a_wrong_checksum_of_a_long_content_is_seen_at_its_end() -> None:

@@ -107,6 +107,50 @@ def test_filters() -> None:
     assert [one.type for one in made.filters] == ["envoy.filters.http.fault", "envoy.filters.dubbo.router"]
 
 
+COMMON = {"@type": "type.googleapis.com/envoy.config.route.v3.RouteAction"}
+
+
+def router(**fields: Any) -> list[Any]:
+    return [{"name": "envoy.filters.dubbo.router", "config": {**COMMON, **fields}}]
+
+
+def test_what_the_router_is_told_for_all_routes() -> None:
+    made = loaded(
+        dubbo_filters=router(
+            timeout="2s",
+            retry_policy={"retry_on": "reset", "num_retries": 2},
+            request_mirror_policies=[{"cluster": "two"}],
+        )
+    )
+    (table,) = made.routes
+    (host,) = table.virtual_hosts
+    assert isinstance(host.matcher, MatcherList)
+    assert isinstance(host.matcher.entries[0][1].tree, MatcherList)
+    action = host.matcher.entries[0][1].tree.entries[0][1].action
+    assert isinstance(action, Route)
+    assert isinstance(action.action, ForwardAction)
+    assert (action.action.cluster, action.action.timeout_s) == ("one", 2.0)
+    assert action.action.retry is not None
+    assert (action.action.retry.retry_on, action.action.retry.num_retries) == (("reset",), 2)
+    assert [one.cluster for one in action.action.mirrors] == ["two"]
+    (extension,) = settings(dubbo_filters=router()).filters
+    assert extension.type == "envoy.filters.dubbo.router"
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"cluster": "one"}, "field 'cluster' is not supported"),
+        ({"prefix_rewrite": "/x"}, "field 'prefix_rewrite' is not supported"),
+        ({"request_mirror_policies": [{"cluster": "three"}]}, "unknown cluster 'three'"),
+        ({"timeout": "-1s"}, "timeout is"),
+    ],
+)
+def test_what_the_router_cannot_be_told(fields: Any, expected: str) -> None:
+    found = errors(dubbo_filters=router(**fields))
+    assert any(expected in one for one in found), found
+
+
 def test_several_route_configurations_under_one_name() -> None:
     made = table(route_config=None, multiple_route_config={"name": "all", "route_config": ANY})
     assert (made.name, made.any_case) == ("all", False)

@@ -8,7 +8,7 @@ what comes                             what becomes of it
 =====================================  ==============================================================================
 unknown protocol, type or ver1         ``Fault`` of the connection: nobody knows how long such a frame is
 wrong checksum                         ``Fault`` of the connection: the lengths may be as wrong as the rest
-a response to a server                 ``Fault`` of the connection: nothing was asked
+a response to a server                 ``Fault``, counted and skipped: nothing was asked, and the frame is sound
 longer than ``max_frame_bytes``        skipped; a server answers the request, a client resets the stream
 a header block that lies about itself  the same: the frame around it is sound
 an unknown command                     the same
@@ -234,10 +234,7 @@ class FrameReader:
                 if hidden:
                     request.beginning = data[content_begin : content_begin + LOOKED_AT_BYTES]
             else:
-                if not self._client:
-                    self._break(events, "a response came to a server", "bolt.unexpected_response")
-                    return events
-                if command != RESPONSE_COMMAND:
+                if not self._client or command != RESPONSE_COMMAND:
                     self._small(events, layout, type, command, id, data[at:content_begin])
                     self._skip = content_at + length + trailer
                     continue
@@ -355,6 +352,9 @@ class FrameReader:
         elif command == REQUEST_COMMAND and type != RESPONSE_TYPE:
             if type != ONEWAY_TYPE:
                 self._answer(layout, id, NO_PROCESSOR)
+        elif command == RESPONSE_COMMAND and type == RESPONSE_TYPE:
+            what = "a response that nobody asked for"
+            self._refuse(events, layout, type, command, id, what, "bolt.unexpected_response", 0)
         else:
             what = f"command {command} of type {type} is unknown"
             self._refuse(events, layout, type, command, id, what, "bolt.unknown_command", 400)

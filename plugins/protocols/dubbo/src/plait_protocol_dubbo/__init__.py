@@ -9,8 +9,18 @@ from plait_protocol_dubbo.dubbo_proxy import DUBBO_PROXY
 from plait_protocol_dubbo.local import local_response
 from plait_protocol_dubbo.options import DubboOptions, sniff
 from plait_protocol_dubbo.server import DubboServer
+from plait_protocol_dubbo.whole import read_whole
 
-__all__ = ["DubboCall", "DubboClient", "DubboOptions", "DubboResult", "DubboServer", "local_response", "sniff"]
+__all__ = [
+    "DubboCall",
+    "DubboClient",
+    "DubboOptions",
+    "DubboResult",
+    "DubboServer",
+    "local_response",
+    "read_whole",
+    "sniff",
+]
 
 
 @plait.hookimpl

@@ -30,7 +30,11 @@ def rpc_proxy(settings: RpcProxySettings, context: Context) -> StreamProxy:
             context,
             stat_prefix=prefix,
             # a call has the time that its route or its frame gives it; only where neither does is there another clock
-            limits=Limits(idle_timeout_s=settings.idle_timeout_s, stream_idle_timeout_s=settings.stream_idle_timeout_s),
+            limits=Limits(
+                idle_timeout_s=settings.idle_timeout_s,
+                heartbeats=True,
+                stream_idle_timeout_s=settings.stream_idle_timeout_s,
+            ),
             codec_options={} if settings.codec_options is None else {protocol.name: settings.codec_options},
             access_logs=[context.build("telemetry", log) for log in settings.access_log],
             rpc=True,
