@@ -193,6 +193,9 @@ class StreamFilter:
 class RouterFilter(StreamFilter):
     """The filter at the end of a chain: finds the route and sends the request on its way."""
 
+    sees_responses = True
+    """Whether ``on_response`` has anything to do now; it is not called otherwise."""
+
     @abstractmethod
     def route(self, stream: Stream) -> Route | None:
         """The route of ``stream.request`` as it is now, or None."""

@@ -3,7 +3,7 @@
 from plait.stream import grpc
 from plait.stream.chain import FilterChain
 from plait.stream.formatter import compile_format, compile_json_format
-from plait.stream.forward import ForwardOptions, forward
+from plait.stream.forward import VIA_UPSTREAM, ForwardOptions, forward
 from plait.stream.matching import (
     compile_fullmatch,
     compile_header,
@@ -17,6 +17,7 @@ from plait.stream.proxy import Limits, StreamProxy
 
 __all__ = [
     "REMOTE_ADDRESS",
+    "VIA_UPSTREAM",
     "FilterChain",
     "ForwardOptions",
     "Limits",

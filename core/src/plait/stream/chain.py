@@ -33,11 +33,14 @@ class FilterChain:
         self._names = {id(f): name for f, name in zip(filters, names, strict=False)}
         ahead = filters[:-1]
         backwards = tuple(reversed(filters))
+        behind = tuple(reversed(ahead))
         self.on_request: tuple[Phase, ...] = _overriding(ahead, "on_request")
         self.terminal: Phase = self.router.on_request
         self.on_request_data: tuple[DataPhase, ...] = _overriding(ahead, "on_request_data")
         self.on_request_trailers: tuple[Notice, ...] = _overriding(ahead, "on_request_trailers")
         self.on_response: tuple[Phase, ...] = _overriding(backwards, "on_response")
+        self.on_response_unrouted: tuple[Phase, ...] = _overriding(behind, "on_response")
+        """The same without the router, while that does not see responses."""
         self.on_response_data: tuple[DataPhase, ...] = _overriding(backwards, "on_response_data")
         self.on_response_trailers: tuple[TrailersPhase, ...] = _overriding(backwards, "on_response_trailers")
         self.on_end: tuple[Notice, ...] = _overriding(filters, "on_end")

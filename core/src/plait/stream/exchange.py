@@ -323,7 +323,7 @@ class ServerStream(Stream):
         self.response = response
         self.response_started = now
         chain = self.chain
-        for call in chain.on_response:
+        for call in chain.on_response if chain.router.sees_responses else chain.on_response_unrouted:
             try:
                 verdict = call(self)
                 if verdict is not CONTINUE:

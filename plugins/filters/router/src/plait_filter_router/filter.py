@@ -23,7 +23,7 @@ from plait.api import (
     Verdict,
     VirtualHost,
 )
-from plait.stream import ForwardOptions, forward, grpc
+from plait.stream import VIA_UPSTREAM, ForwardOptions, forward, grpc
 from plait_filter_router.deadlines import limited
 from plait_filter_router.headerops import Operation
 from plait_filter_router.overrides import HEADERS, overridden
@@ -77,6 +77,8 @@ class Router(RouterFilter):
             self._compiled = current
         # Stays true: streams that began with an earlier table are answered by its rules.
         self._answers = self._table is not None and self._table.answers
+        self._tells_time = self._http and not self._quiet
+        self.sees_responses = self._tells_time or self._answers
 
     def route(self, stream: Stream) -> Route | None:
         """The route of ``stream.request`` in the table as it is now; a ``PlannedRoute``."""
@@ -91,6 +93,7 @@ class Router(RouterFilter):
         try:
             self._table = None if current is None else RouteTable(current, make_options)
             self._answers = self._answers or (self._table is not None and self._table.answers)
+            self.sees_responses = self._tells_time or self._answers
         except ConfigError:
             _log.exception("route configuration %s does not compile; the one before stays in force", self._routes)
 
@@ -141,16 +144,14 @@ class Router(RouterFilter):
         """Say how long the upstream took, and apply the route's response headers."""
         response = stream.response
         assert response is not None
-        if not stream.details and stream.upstream_host:
-            stream.details = "via_upstream"
-            if not self._quiet:
-                ended = stream.request_ended or stream.response_started
-                headers = response.headers
-                if _SERVICE_TIME in headers.block.index:
-                    headers.block = headers.block.without(_SERVICE_TIME)
-                headers.changed = True
-                spent_ms = int((stream.response_started - ended) * 1000)
-                headers.added[_SERVICE_TIME] = _NUMBERS[spent_ms] if spent_ms < 100 else b"%d" % spent_ms
+        if self._tells_time and stream.details == VIA_UPSTREAM:
+            ended = stream.request_ended or stream.response_started
+            headers = response.headers
+            if _SERVICE_TIME in headers.block.index:
+                headers.block = headers.block.without(_SERVICE_TIME)
+            headers.changed = True
+            spent_ms = int((stream.response_started - ended) * 1000)
+            headers.added[_SERVICE_TIME] = _NUMBERS[spent_ms] if spent_ms < 100 else b"%d" % spent_ms
         if not self._answers:
             return CONTINUE
         route = stream.route
