@@ -514,10 +514,9 @@ class Forward(Sink):
 
     def held_bytes(self) -> int:
         """How much of the request, and of the others on its connection, waits to be written."""
-        connection = self.connection
-        return (
-            connection.held_bytes(self) if connection is not None else self._body.size if self._body is not None else 0
-        )
+        if self.connection is not None:
+            return self.connection.held_bytes(self)
+        return 0 if self._body is None else self._body.size
 
     def upstream_slow(self, slow: bool) -> None:
         """The upstream connection takes no more for now, or takes it again."""

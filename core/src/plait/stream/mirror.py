@@ -75,20 +75,21 @@ class Mirror:
     """The copy's stream."""
 
     __slots__ = (
-        *(
-            "_sink",
-            "attempts",
-            "begun",
-            "details",
-            "flags",
-            "owner",
-            "replied",
-            "request",
-            "slow",
-            "started",
-            "touched",
-        ),
-        *("upstream_cluster", "upstream_failure", "upstream_host", "upstream_local"),
+        "_sink",
+        "attempts",
+        "begun",
+        "details",
+        "flags",
+        "owner",
+        "replied",
+        "request",
+        "slow",
+        "started",
+        "touched",
+        "upstream_cluster",
+        "upstream_failure",
+        "upstream_host",
+        "upstream_local",
     )
 
     def __init__(self, stream: ServerStream) -> None:
