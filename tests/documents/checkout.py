@@ -1,7 +1,7 @@
 """A folder that looks like a checkout to whoever types what the documentation shows, and changes nothing outside it.
 
 Its ``.venv`` sees all that the real one has and takes what is installed on top; the ports in its files, and in what is
-typed, are free ones. ``make`` only says what it would do, ``curl`` waits until somebody listens.
+typed, are free ones. ``make`` only says what it would do, ``curl`` waits until somebody listens and a sidecar is ready.
 """
 
 from __future__ import annotations
@@ -48,17 +48,19 @@ while True:
         connection = http.client.HTTPConnection(url.netloc, timeout=20)
         connection.request(method, (url.path or "/") + ("?" + url.query if url.query else ""), body, headers)
         response = connection.getresponse()
-        break
+        text = response.read().decode()
+        if text != "INITIALIZING\\n" or time.monotonic() > deadline:
+            break
     except ConnectionError:
         if time.monotonic() > deadline:
             raise
-        time.sleep(0.02)
+    time.sleep(0.02)
 if head:
     print("HTTP/1.1", response.status, response.reason)
     for name, value in response.getheaders():
         print(name + ": " + value)
     print()
-sys.stdout.write(response.read().decode())
+sys.stdout.write(text)
 """
 
 _MESH = """\
