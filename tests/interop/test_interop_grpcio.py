@@ -132,7 +132,7 @@ def test_deadline_of_the_caller_is_known_to_the_server_and_ends_its_work(
 ) -> None:
     name = request.node.name.encode()
     call = caller.stream("Wait")(name, timeout=1.0)
-    assert 0 < float(next(call)) <= 1.0
+    assert 0 < float(next(call)) < 1.5, "what is left of a second, by the server's own reckoning"
     assert failure(lambda: next(call)).code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert caller.unary("Ended")(name) == b"1"
 
