@@ -10,7 +10,7 @@ from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
 
 from plait import CONTINUE, Stream, StreamFilter, Verdict
-from plait.stream.sink import HELD_BYTES
+from plait.stream.exchange import HELD_BYTES
 from tests.integration.harness import Handler, Peer, get, live, ok, status_of, until
 from tests.integration.http2 import Http2Upstream, Message, Session, between, dial, echo, http2_options
 from tests.integration.test_http2_exchange import MIXES, cluster_of
@@ -47,12 +47,12 @@ class Bounds(StreamFilter):
 
     def look(self, stream: Any) -> None:
         """Note what waits to be sent, in either direction."""
-        owner, sink = stream.owner, stream.sink
+        owner = stream.owner
         held = owner.codec.unsent(stream.request.id) + owner.transport.get_write_buffer_size()
         self.most = max(self.most, held)
-        connection = sink.connection if sink is not None else None
+        connection = stream.upstream if stream.forwarded else None
         if connection is not None:
-            held = connection.codec.unsent(sink.id) + connection.transport.get_write_buffer_size()
+            held = connection.codec.unsent(stream.upstream_id) + connection.transport.get_write_buffer_size()
             self.most = max(self.most, held)
 
     def held(self) -> int:

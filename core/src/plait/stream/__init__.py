@@ -3,7 +3,7 @@
 from plait.stream import grpc
 from plait.stream.chain import FilterChain
 from plait.stream.formatter import compile_format, compile_json_format
-from plait.stream.forward import VIA_UPSTREAM, ForwardOptions, forward
+from plait.stream.forward import ForwardOptions, forward
 from plait.stream.matching import (
     compile_fullmatch,
     compile_header,
@@ -12,6 +12,7 @@ from plait.stream.matching import (
     compile_request_headers,
     compile_string,
 )
+from plait.stream.onward import VIA_UPSTREAM
 from plait.stream.operator_values import REMOTE_ADDRESS
 from plait.stream.proxy import Limits, StreamProxy
 

@@ -19,7 +19,7 @@ from plait.upstream.cluster import BY_ALPN, ConnectionPool, Host
 from plait.upstream.connect import ConnectFailed, connect
 
 if TYPE_CHECKING:
-    from plait.stream.forward import Forward
+    from plait.stream.onward import OnwardStream
 
 
 def agreed_pool(host: Host, protocols: Sequence[ProtocolType], context: Context) -> AgreedPools:
@@ -38,9 +38,9 @@ class AgreedPools(ConnectionPool):
         self.current: _AgreedPool = self._pools[protocols[0].alpn]
         self._unnamed = self._pools[protocols[-1].alpn]  # what is spoken by who agrees on nothing
 
-    def take(self, forward: Forward) -> ClientConnection | None:
+    def take(self, stream: OnwardStream) -> ClientConnection | None:
         """As ``Pool.take``."""
-        return self.current.take(forward)
+        return self.current.take(stream)
 
     def done(self, connection: ClientConnection) -> None:
         """As ``Pool.done``."""
@@ -80,9 +80,9 @@ class _AgreedPool(Pool):
     def take_over(self, other: _AgreedPool) -> None:
         """All who wait there wait here."""
         while other._waiting:
-            forward = other._waiting.popleft()
-            forward.waiting = self
-            self._waiting.append(forward)
+            stream = other._waiting.popleft()
+            stream.queued = self
+            self._waiting.append(stream)
 
     def receive(self, connection: ClientConnection) -> None:
         """A connection of ours is there."""

@@ -122,8 +122,8 @@ async def _after_request_data(
         return
     stream = waiting.stream
     stream.request_held = False
-    if stream.sink is not None and (data or end):
-        stream.sink.send_data(data, end)
+    if stream.forwarded and (data or end):
+        stream.send_up(data, end)
     waiting.play_request()
 
 
@@ -221,8 +221,8 @@ def filter_response_data(
             return None
         if not isinstance(answer, bytes):
             stream.response_held = True
-            if stream.sink is not None:
-                stream.sink.pause()
+            if stream.forwarded:
+                stream.pause_upstream()
             waiting = stream.wait()
             waiting.spawn(after(waiting, answer, calls[index + 1 :], end), call, answer)
             return None

@@ -28,13 +28,13 @@ from plait.api.message import (
 )
 from plait.api.protocol import ClientCodec
 from plait.net.wheel import Timed, ticks
+from plait.stream.exchange import HELD_BYTES
 from plait.stream.joined import Joined
-from plait.stream.sink import HELD_BYTES
 from plait.upstream.cluster import Host
 from plait.upstream.connect import closed
 
 if TYPE_CHECKING:
-    from plait.stream.forward import Forward
+    from plait.stream.onward import OnwardStream
     from plait.stream.pool import Pool
 
 _log = logging.getLogger("plait.stream")
@@ -65,7 +65,7 @@ class ClientConnection(asyncio.Protocol, Timed):
         self.host: Host = pool.host
         self.codec = codec
         self.flow_controlled = codec.flow_controlled
-        self.streams: dict[int, Forward] = {}
+        self.streams: dict[int, OnwardStream] = {}
         self._joined: Joined | None = None
         self.paused = 0  # streams whose downstream takes no more
         self.paused_at = 0.0  # when the first of them stopped
@@ -115,7 +115,7 @@ class ClientConnection(asyncio.Protocol, Timed):
 
     # requests
 
-    def open(self, forward: Forward, request: Request) -> bool:
+    def open(self, stream: OnwardStream, request: Request) -> bool:
         """Send the head of a request; False when it could not be encoded and was answered."""
         codec = self.codec
         id = codec.next_id()
@@ -123,69 +123,69 @@ class ClientConnection(asyncio.Protocol, Timed):
             frame = codec.encode_request(request, id)
         except LocalProtocolError as error:
             _log.error("the request to %s cannot be sent: %s", self.host.name, error)
-            forward.on_failure("Internal Server Error", "LR", "local_protocol_error", status=500)
+            stream.on_failure("Internal Server Error", "LR", "local_protocol_error", status=500)
             return False
-        forward.id = id
-        self.streams[id] = forward
+        stream.upstream_id = id
+        self.streams[id] = stream
         self.requests += 1
         self._tx.value += len(frame)
         self.write(frame)
         if self.flow_controlled:
-            self._check_window(forward)
+            self._check_window(stream)
         return True
 
-    def full(self, forward: Forward) -> bool:
+    def full(self, stream: OnwardStream) -> bool:
         """Whether no more of the request should come for now."""
-        return self.write_paused or (self.flow_controlled and self.codec.unsent(forward.id) > HELD_BYTES)
+        return self.write_paused or (self.flow_controlled and self.codec.unsent(stream.upstream_id) > HELD_BYTES)
 
-    def held_bytes(self, forward: Forward) -> int:
+    def held_bytes(self, stream: OnwardStream) -> int:
         """How much waits to be written: on the connection, and of the request behind its window."""
-        unsent = self.codec.unsent(forward.id) if self.flow_controlled else 0
+        unsent = self.codec.unsent(stream.upstream_id) if self.flow_controlled else 0
         return unsent + self.transport.get_write_buffer_size()
 
-    def _check_window(self, forward: Forward) -> None:
-        if not forward.request_ended and self.codec.unsent(forward.id) > HELD_BYTES:
-            forward.upstream_slow(True)
+    def _check_window(self, stream: OnwardStream) -> None:
+        if not stream.request_sent and self.codec.unsent(stream.upstream_id) > HELD_BYTES:
+            stream.upstream_slow(True)
 
-    def send_data(self, forward: Forward, data: bytes, end: bool) -> None:
+    def send_data(self, stream: OnwardStream, data: bytes, end: bool) -> None:
         """A piece of a request's body."""
         try:
-            frame = self.codec.encode_data(forward.id, data, end)
+            frame = self.codec.encode_data(stream.upstream_id, data, end)
         except LocalProtocolError as error:
-            self._cannot_send(forward, error)
+            self._cannot_send(stream, error)
             return
         if frame:
             self._tx.value += len(frame)
             self.write(frame)
         if self.flow_controlled:
-            self._check_window(forward)
+            self._check_window(stream)
         if end:
             if self.codec.half_closes and self.transport.can_write_eof():
                 self.transport.write_eof()
             if self.pool.multiplexed:
                 self.pool.widened(self)  # nothing came between the pieces of this one
 
-    def _cannot_send(self, forward: Forward, error: LocalProtocolError) -> None:
+    def _cannot_send(self, stream: OnwardStream, error: LocalProtocolError) -> None:
         _log.error("the request to %s cannot be sent: %s", self.host.name, error)
-        self.abandon(forward, "local_protocol_error")
-        forward.on_failure("Internal Server Error", "LR", "local_protocol_error", status=500)
+        self.abandon(stream, "local_protocol_error")
+        stream.on_failure("Internal Server Error", "LR", "local_protocol_error", status=500)
 
-    def send_trailers(self, forward: Forward, trailers: Headers) -> None:
+    def send_trailers(self, stream: OnwardStream, trailers: Headers) -> None:
         """Trailers of a request."""
         try:
-            frame = self.codec.encode_trailers(forward.id, trailers)
+            frame = self.codec.encode_trailers(stream.upstream_id, trailers)
         except LocalProtocolError as error:
-            self._cannot_send(forward, error)
+            self._cannot_send(stream, error)
             return
         if frame:
             self._tx.value += len(frame)
             self.write(frame)
 
-    def abandon(self, forward: Forward, reason: str) -> None:
+    def abandon(self, stream: OnwardStream, reason: str) -> None:
         """Nobody waits for this response any more."""
-        if self.streams.pop(forward.id, None) is None:
+        if self.streams.pop(stream.upstream_id, None) is None:
             return
-        frame = self.codec.encode_reset(forward.id, reason)
+        frame = self.codec.encode_reset(stream.upstream_id, reason)
         if frame is None:
             self.codec.reusable = False
             if not self.codec.half_closes:
@@ -206,9 +206,9 @@ class ClientConnection(asyncio.Protocol, Timed):
         if sock is not None and not self.lost and not self.transport.is_closing():
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
 
-    def sent(self, forward: Forward) -> None:
+    def sent(self, stream: OnwardStream) -> None:
         """All of a request that gets no response is written."""
-        del self.streams[forward.id]
+        del self.streams[stream.upstream_id]
         self.pool.done(self)
 
     # responses
@@ -222,30 +222,30 @@ class ClientConnection(asyncio.Protocol, Timed):
             kind = event.kind
             if kind == RESPONSE:
                 if event.end:  # type: ignore[attr-defined]  # the kind says that it is a Response
-                    forward = streams.pop(event.id, None)
-                    if forward is not None:
-                        self._complete(event.id, forward)
+                    stream = streams.pop(event.id, None)
+                    if stream is not None:
+                        self._complete(event.id, stream)
                 else:
-                    forward = streams.get(event.id)
-                if forward is not None:
-                    forward.on_response(event, now)  # type: ignore[arg-type]
+                    stream = streams.get(event.id)
+                if stream is not None:
+                    stream.on_response(event, now)  # type: ignore[arg-type]
                 else:
                     self._unmatched.value += 1
             elif kind == DATA:
                 end = event.end  # type: ignore[attr-defined]
-                forward = streams.pop(event.id, None) if end else streams.get(event.id)
-                if forward is not None:
+                stream = streams.pop(event.id, None) if end else streams.get(event.id)
+                if stream is not None:
                     if end:
-                        self._complete(event.id, forward)
-                    forward.on_data(event.data, end)  # type: ignore[attr-defined]
+                        self._complete(event.id, stream)
+                    stream.on_data(event.data, end)  # type: ignore[attr-defined]
             else:
                 self._other(event, kind)
         if self.codec.output:
             self._flush()
 
-    def _complete(self, id: int, forward: Forward) -> None:
+    def _complete(self, id: int, stream: OnwardStream) -> None:
         """The response has ended: the connection is free for the next stream before this one is even told."""
-        if not forward.request_ended or (self.flow_controlled and self.codec.unsent(id)):
+        if not stream.request_sent or (self.flow_controlled and self.codec.unsent(id)):
             frame = self.codec.encode_reset(id, "response_complete")
             if frame is None:  # the server answered before it had the whole request
                 self.codec.reusable = False
@@ -255,26 +255,26 @@ class ClientConnection(asyncio.Protocol, Timed):
 
     def _other(self, event: Any, kind: int) -> None:
         if kind == TRAILERS:
-            forward = self.streams.pop(event.id, None)
-            if forward is not None:
-                self._complete(event.id, forward)
-                forward.on_trailers(event.headers)
+            stream = self.streams.pop(event.id, None)
+            if stream is not None:
+                self._complete(event.id, stream)
+                stream.on_trailers(event.headers)
         elif kind == INTERIM:
-            forward = self.streams.get(event.id)
-            if forward is not None:
-                forward.on_interim(event.status, event.headers)
+            stream = self.streams.get(event.id)
+            if stream is not None:
+                stream.on_interim(event.status, event.headers)
         elif kind == RESET:
-            forward = self.streams.pop(event.id, None)
-            if forward is not None:
+            stream = self.streams.pop(event.id, None)
+            if stream is not None:
                 self.pool.done(self)
-                self._reset(forward, event.refused)
+                self._reset(stream, event.refused)
         elif kind == GOAWAY:
             self._going(event)
         elif kind == WINDOW:
-            forward = self.streams.get(event.id)
-            if forward is not None:
-                if not self.full(forward):
-                    forward.upstream_slow(False)
+            stream = self.streams.get(event.id)
+            if stream is not None:
+                if not self.full(stream):
+                    stream.upstream_slow(False)
             elif not event.id:
                 self.pool.widened(self)
         elif kind == PING:
@@ -286,9 +286,9 @@ class ClientConnection(asyncio.Protocol, Timed):
         elif kind == FAULT:
             self._fault(cast("Fault", event))
 
-    def _reset(self, forward: Forward, refused: bool) -> None:
+    def _reset(self, stream: OnwardStream, refused: bool) -> None:
         self.host.cluster.stats.rq_rx_reset.value += 1
-        forward.on_failure(
+        stream.on_failure(
             _RESET_TEXT + "remote reset", "UR", "upstream_reset_before_response_started{remote_reset}", refused
         )
 
@@ -297,8 +297,8 @@ class ClientConnection(asyncio.Protocol, Timed):
         self.codec.reusable = False
         self.draining = True
         if event.last_id >= 0:
-            for forward in [self.streams.pop(id) for id in tuple(self.streams) if id > event.last_id]:
-                self._reset(forward, True)
+            for stream in [self.streams.pop(id) for id in tuple(self.streams) if id > event.last_id]:
+                self._reset(stream, True)
         if not self.streams:
             self.close(local=True)
 
@@ -330,8 +330,8 @@ class ClientConnection(asyncio.Protocol, Timed):
         streams, self.streams = self.streams, {}
         if streams:
             self.host.cluster.stats.cx_destroy_with_active_rq.value += 1
-        for forward in streams.values():
-            forward.on_failure(reason, flag, details, status=status)
+        for stream in streams.values():
+            stream.on_failure(reason, flag, details, status=status)
 
     def eof_received(self) -> bool:
         self.codec.reusable = False
@@ -339,10 +339,10 @@ class ClientConnection(asyncio.Protocol, Timed):
             if event.kind == FAULT:
                 break  # an early close; connection_lost says so
             if event.kind == DATA:
-                forward = self.streams.pop(event.id, None)
-                if forward is not None:
-                    self._complete(event.id, forward)
-                    forward.on_data(event.data, event.end)  # type: ignore[attr-defined]
+                stream = self.streams.pop(event.id, None)
+                if stream is not None:
+                    self._complete(event.id, stream)
+                    stream.on_data(event.data, event.end)  # type: ignore[attr-defined]
             else:
                 self._other(event, event.kind)
         return False
@@ -379,21 +379,21 @@ class ClientConnection(asyncio.Protocol, Timed):
 
     # back-pressure: without windows of their own, all streams of a connection pause while any of their readers is slow
 
-    def pause_stream(self, forward: Forward) -> None:
-        """The caller behind ``forward`` takes no more for now."""
+    def pause_stream(self, stream: OnwardStream) -> None:
+        """The caller behind ``stream`` takes no more for now."""
         if self.flow_controlled:
-            self.codec.pause(forward.id)
+            self.codec.pause(stream.upstream_id)
             return
         self.paused += 1
         if self.paused == 1 and not self.lost:
             self.paused_at = time.monotonic()
             self.transport.pause_reading()
 
-    def resume_stream(self, forward: Forward) -> None:
-        """The caller behind ``forward`` takes data again."""
+    def resume_stream(self, stream: OnwardStream) -> None:
+        """The caller behind ``stream`` takes data again."""
         if self.flow_controlled:
             if not self.lost:
-                self.codec.resume(forward.id)
+                self.codec.resume(stream.upstream_id)
                 self._flush()
         elif self.paused:
             self.paused -= 1
@@ -403,15 +403,15 @@ class ClientConnection(asyncio.Protocol, Timed):
     def pause_writing(self) -> None:
         self.write_paused = True
         self.codec.congested = True
-        for forward in tuple(self.streams.values()):
-            forward.upstream_slow(True)
+        for stream in tuple(self.streams.values()):
+            stream.upstream_slow(True)
 
     def resume_writing(self) -> None:
         self.write_paused = False
         self.codec.congested = False
-        for forward in tuple(self.streams.values()):
-            if not self.full(forward):
-                forward.upstream_slow(False)
+        for stream in tuple(self.streams.values()):
+            if not self.full(stream):
+                stream.upstream_slow(False)
 
     def _flush(self) -> None:
         output = self.codec.output

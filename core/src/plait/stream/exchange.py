@@ -1,8 +1,8 @@
 """A stream of a downstream connection: what happens to one request and its response.
 
-It reads from top to bottom: the request's head runs through the filters to the router, its body follows into the *sink*
-(``plait.stream.sink``: the request's way upstream); the response comes back through ``respond`` and ``send_data``;
-``_finish`` tells everybody and lets go.
+It reads from top to bottom: the request's head runs through the filters to the router, its body follows it upstream
+(the methods under "the way on", which ``plait.stream.onward`` has); the response comes back through ``respond`` and
+``send_data``; ``_finish`` tells everybody and lets go.
 
 Two things are elsewhere, because most streams never need them: ``plait.stream.bodies`` takes data through filters, and
 ``plait.stream.waiting`` keeps what arrives while a filter waits. The stream's direction is then *held*.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import time
+from abc import abstractmethod
 from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
@@ -28,7 +29,6 @@ from plait.stream.bodies import (
     tell_request,
     tell_response,
 )
-from plait.stream.sink import HELD_BYTES, Sink
 from plait.stream.waiting import FilterFailure, Waiting, ask, discard
 
 if TYPE_CHECKING:
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger("plait.stream")
 
 _now = time.monotonic
+
+HELD_BYTES = 64 * 1024
+"""What a stream may have waiting for its peer's window before the other side is paused."""
 
 _RESUMED = -1
 _UNROUTED = Route(RouteMatch(), DirectResponse(404), "not looked up yet")
@@ -50,14 +53,15 @@ class ServerStream(Stream):
         "_route",
         "begun",
         "chain",
+        "deadline",
         "ending",
         "finished",
+        "forwarded",
         "owner",
         "replied",
         "request_done",
         "request_held",
         "response_held",
-        "sink",
         "touched",
         "waiting",
     )
@@ -82,7 +86,8 @@ class ServerStream(Stream):
         self._attributes = None
         self.owner = owner
         self.chain = owner.proxy.chain
-        self.sink: Sink | None = None
+        self.forwarded = False  # the request is on its way upstream, or its response on the way back
+        self.deadline = 0.0
         self.replied = False  # the response is our own or has begun: no second one may start
         self.request_done = request.end  # its last byte was received
         self.request_ended = now if request.end else 0.0
@@ -131,10 +136,8 @@ class ServerStream(Stream):
         if flag:
             self.flags = (*self.flags, flag)
         instead, self.replied = self.replied, True
-        sink = self.sink
-        if sink is not None:
-            self.sink = None
-            sink.cancel(details or "local_reply")
+        if self.forwarded:
+            self.cancel_upstream(details or "local_reply")
         text = encode(body) if isinstance(body, str) else body
         response = self.owner.protocol.local_response(self.request, status, text, details)
         if headers:
@@ -197,7 +200,7 @@ class ServerStream(Stream):
 
     def request_unwanted(self) -> bool:
         """Whether nobody takes what is left of the request: it is answered, or given up."""
-        return self.finished or (self.replied and self.sink is None)
+        return self.finished or (self.replied and not self.forwarded)
 
     def receive_data(self, data: bytes, end: bool) -> None:
         """A piece of the request's body has arrived."""
@@ -206,7 +209,7 @@ class ServerStream(Stream):
         if end:
             self.request_done = True
             self.request_ended = self.touched
-        if self.finished or (self.replied and self.sink is None):
+        if self.finished or (self.replied and not self.forwarded):
             return
         if self.request_held:
             self.wait().hold_request(data, end)
@@ -218,7 +221,7 @@ class ServerStream(Stream):
         self.request_done = True
         self.request_ended = _now()
         self.request.trailers = trailers
-        if self.finished or (self.replied and self.sink is None):
+        if self.finished or (self.replied and not self.forwarded):
             return
         if self.request_held:
             self.wait().hold_request(trailers, True)
@@ -302,18 +305,52 @@ class ServerStream(Stream):
             if filtered is None:
                 return
             data = filtered
-        if self.sink is not None and (data or end):
-            self.sink.send_data(data, end)
+        if self.forwarded and (data or end):
+            self.send_up(data, end)
 
     def pass_trailers(self) -> None:
         """Show the request's trailers to filters, and send upstream what those leave of them."""
-        if not tell_request(self, self.chain.on_request_trailers) or self.sink is None:
+        if not tell_request(self, self.chain.on_request_trailers) or not self.forwarded:
             return
         trailers = self.request.trailers
         if trailers is None:
-            self.sink.send_data(b"", True)
+            self.send_up(b"", True)
         else:
-            self.sink.send_trailers(trailers)
+            self.send_trailers_up(trailers)
+
+    # the way on: what a stream does with its request upstream, see plait.stream.onward
+
+    @abstractmethod
+    def send_up(self, data: bytes, end: bool) -> None:
+        """A piece of the request's body."""
+
+    @abstractmethod
+    def send_trailers_up(self, trailers: Headers) -> None:
+        """Trailers of the request; they end it."""
+
+    @abstractmethod
+    def cancel_upstream(self, reason: str) -> None:
+        """The stream ended: nobody waits for the response any more."""
+
+    @abstractmethod
+    def pause_upstream(self) -> None:
+        """Downstream takes no more for now: stop reading the response."""
+
+    @abstractmethod
+    def resume_upstream(self) -> None:
+        """Downstream takes data again."""
+
+    @abstractmethod
+    def upstream_full(self) -> bool:
+        """Whether the upstream takes no more of the request for now."""
+
+    @abstractmethod
+    def upstream_idle_timeout_s(self, default_s: float) -> float:
+        """How long nothing may pass on the stream; ``default_s`` is the connection manager's."""
+
+    @abstractmethod
+    def expire(self) -> None:
+        """``deadline`` is over: a time of ``time.monotonic()``, 0 for never."""
 
     # the response's way
 
@@ -466,20 +503,19 @@ class ServerStream(Stream):
             return False
         if end:
             self.begun = self.ending = True
-        elif unsent > HELD_BYTES and self.sink is not None:
-            self.sink.pause()
+        elif unsent > HELD_BYTES and self.forwarded:
+            self.pause_upstream()
         return end
 
     def window_opened(self) -> None:
         """The peer's window let out some of what it had kept."""
         self.touched = _now()
         unsent = self.owner.codec.unsent(self.request.id)
-        sink = self.sink
         if self.ending:
             if not unsent:
                 self._finish()
-        elif sink is not None and unsent <= HELD_BYTES and not self.owner.write_paused and not self.response_held:
-            sink.resume()
+        elif self.forwarded and unsent <= HELD_BYTES and not self.owner.write_paused and not self.response_held:
+            self.resume_upstream()
 
     def send_interim(self, status: int, headers: Headers) -> None:
         """An informational head came from upstream."""
@@ -512,10 +548,8 @@ class ServerStream(Stream):
         response = self.response
         # an answer that came in one piece has just begun
         self.ended = self.response_started if response is not None and response.end else _now()
-        sink = self.sink
-        if sink is not None:
-            self.sink = None
-            sink.cancel(self.details)
+        if self.forwarded:
+            self.cancel_upstream(self.details)
         if self.waiting is not None:
             self.waiting.cancel()
             self.waiting = None

@@ -1,8 +1,7 @@
 """Request mirroring: a copy of a request goes to another cluster, and its answer is thrown away.
 
-A ``Mirror`` is what ``plait.stream.forward`` takes for the copy's stream: it has a stream's attributes and none of its
-effects. The request it copies never waits for it: a copy that its cluster takes so slowly that some megabytes wait
-for it is given up.
+A ``Mirror`` is the copy's stream: it goes upstream as any other, and what comes back has no effect. The request it
+copies never waits for it: a copy that its cluster takes so slowly that some megabytes wait for it is given up.
 Source: Envoy, RouteAction.RequestMirrorPolicy.
 """
 
@@ -10,16 +9,17 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from plait.api.headers import Headers
 from plait.api.message import Request, Response
+from plait.api.stream import STOP, Verdict
 from plait.net.wheel import Timed
+from plait.stream.onward import OnwardStream
 
 if TYPE_CHECKING:
-    from plait.stream.exchange import ServerStream
-    from plait.stream.forward import Forward
-    from plait.stream.proxy import StreamProxy
+    from plait.stream.server import ServerConnection
 
 MILLION = 1_000_000
 _HELD_AT_MOST = 4 << 20  # a loop may read 2 MiB in one turn, in which no other peer can take anything
@@ -49,19 +49,19 @@ def chosen(fraction: int) -> bool:
 class _Owner(Timed):
     """The connection that a mirror has not got: nobody pauses, and there is nothing to resume."""
 
-    __slots__ = ("look_at", "mirror", "proxy", "write_paused")
+    __slots__ = ("look_at", "mirror", "protocol", "proxy", "write_paused")
 
-    def __init__(self, proxy: StreamProxy, mirror: Mirror) -> None:
+    def __init__(self, owner: ServerConnection, mirror: Mirror) -> None:
         self.slot = None
         self.look_at = math.inf
-        self.proxy = proxy
+        self.proxy = owner.proxy
+        self.protocol = owner.protocol
         self.mirror = mirror
         self.write_paused = False
 
     def expire(self) -> None:
         """The one clock that a mirror has is over."""
-        if self.mirror.sink is not None:
-            self.mirror.sink.expire()
+        self.mirror.expire()
 
     def pause_reading(self, stream: object) -> None:
         self.mirror.slow = True
@@ -71,79 +71,65 @@ class _Owner(Timed):
         self.mirror.slow = False
 
 
-class Mirror:
-    """The copy's stream."""
+class Mirror(OnwardStream):
+    """The copy's stream: its way upstream, with nobody at the other end."""
 
-    __slots__ = (
-        "_sink",
-        "attempts",
-        "begun",
-        "details",
-        "flags",
-        "owner",
-        "replied",
-        "request",
-        "slow",
-        "started",
-        "touched",
-        "upstream_cluster",
-        "upstream_failure",
-        "upstream_host",
-        "upstream_local",
-    )
+    __slots__ = ("slow",)
 
-    def __init__(self, stream: ServerStream) -> None:
-        self.owner = _Owner(stream.owner.proxy, self)
+    def __init__(self, stream: OnwardStream) -> None:
+        # What the way upstream needs of a stream; the rest is never asked for.
+        self.owner = _Owner(stream.owner, self)  # type: ignore[assignment]  # as good as one
         self.request = copy_of(stream.request)
         self.started = stream.started
         self.touched = stream.touched
-        self._sink: Forward | None = None
+        self.forwarded = False
+        self.deadline = 0.0
         self.details = ""
-        self.slow = False  # its cluster takes no more for now
         self.attempts = 0
         self.replied = False
         self.begun = False
-        self.flags: tuple[str, ...] = ()
+        self.flags = ()
         self.upstream_cluster = self.upstream_host = self.upstream_local = self.upstream_failure = ""
-
-    @property
-    def sink(self) -> Forward | None:
-        """Where the copy goes, as long as it is under way."""
-        return self._sink
-
-    @sink.setter
-    def sink(self, sink: Forward | None) -> None:
-        self._sink = sink
-        if sink is None:
-            self.owner.proxy.wheel.remove(self.owner)
+        self.slow = False  # its cluster takes no more for now
 
     def look(self) -> None:
         """Give the copy up where too much waits for its cluster."""
-        sink = self.sink
-        if sink is not None and sink.held_bytes() > _HELD_AT_MOST:
+        if self.forwarded and self.held_bytes() > _HELD_AT_MOST:
             self.give_up()
 
     def copy_data(self, data: bytes, end: bool) -> None:
         """A piece of the request's body."""
         if self.slow:
             self.look()
-        if self.sink is not None:
-            self.sink.send_data(data, end)
+        if self.forwarded:
+            self.send_up(data, end)
 
     def copy_trailers(self, trailers: Headers) -> None:
         """The request's trailers."""
-        if self.sink is not None:
-            self.sink.send_trailers(trailers)
+        if self.forwarded:
+            self.send_trailers_up(trailers)
 
     def give_up(self) -> None:
         """The cluster does not keep up, or the request that is copied was given up."""
-        sink = self.sink
-        if sink is not None:
-            self.sink = None
-            sink.cancel("mirror_given_up")
+        if self.forwarded:
+            self.cancel_upstream("mirror_given_up")
 
-    def reply(self, status: int, body: str | bytes = b"", **_: object) -> None:
+    def upstream_over(self, completed: float = 0.0) -> None:
+        """As every stream's; and nobody looks at its clock any more."""
+        super().upstream_over(completed)
+        self.owner.proxy.wheel.remove(self.owner)
+
+    def reply(
+        self,
+        status: int,
+        body: str | bytes = b"",
+        *,
+        headers: Mapping[str, str] | None = None,
+        details: str = "",
+        flag: str = "",
+    ) -> Verdict:
         """There is nobody to answer."""
+        return STOP
 
     def respond(self, response: Response, now: float) -> None:
         """The answer's head; thrown away like the rest."""

@@ -19,7 +19,7 @@ from plait.upstream.cluster import ConnectionPool, Host
 from plait.upstream.connect import ConnectFailed, connect
 
 if TYPE_CHECKING:
-    from plait.stream.forward import Forward
+    from plait.stream.onward import OnwardStream
 
 _now = time.monotonic
 
@@ -59,11 +59,11 @@ class Pool(ConnectionPool, Timed):
         self._idle_s = config.idle_timeout_s
         self._idle: list[ClientConnection] = []  # one at a time: those without a stream
         self._connections: list[ClientConnection] = []  # multiplexed: those that take streams
-        self._waiting: deque[Forward] = deque()
+        self._waiting: deque[OnwardStream] = deque()
         self._cx_protocol = host.cluster.stats.cx_protocol(protocol.name)
 
-    def take(self, forward: Forward) -> ClientConnection | None:
-        """A connection for ``forward`` now; else it is queued (or refused) and hears from us later."""
+    def take(self, stream: OnwardStream) -> ClientConnection | None:
+        """A connection for ``stream`` now; else it is queued (or refused) and hears from us later."""
         if self.multiplexed:
             stalled = None
             for connection in self._connections:  # as in _has_room, without the call
@@ -86,7 +86,7 @@ class Pool(ConnectionPool, Timed):
                 connection = idle.pop()
                 if connection.codec.reusable and not connection.transport.is_closing():
                     return connection
-        self._queue(forward)
+        self._queue(stream)
         return None
 
     def _has_room(self, connection: ClientConnection) -> bool:
@@ -98,17 +98,17 @@ class Pool(ConnectionPool, Timed):
             return not under_way
         return under_way < codec.max_streams and not 0 < self._max_requests <= connection.requests
 
-    def _queue(self, forward: Forward) -> None:
+    def _queue(self, stream: OnwardStream) -> None:
         cluster, stats = self.cluster, self.cluster.stats
         if cluster.pending >= cluster.max_pending:
             stats.rq_pending_overflow.value += 1
-            forward.on_failure(_OVERFLOW, "UO", "upstream_reset_before_response_started{overflow}")
+            stream.on_failure(_OVERFLOW, "UO", "upstream_reset_before_response_started{overflow}")
             return
         cluster.pending += 1
         stats.rq_pending_total.value += 1
         stats.rq_pending_active.value += 1
-        forward.waiting = self
-        self._waiting.append(forward)
+        stream.queued = self
+        self._waiting.append(stream)
         self._open_more()
 
     def _may_open(self) -> bool:
@@ -160,24 +160,24 @@ class Pool(ConnectionPool, Timed):
         while len(self._waiting) > self.connecting:
             if self.multiplexed and self.connecting:
                 break
-            forward = self._next_waiting()
+            stream = self._next_waiting()
             self.cluster.stats.rq_pending_failure_eject.value += 1
-            forward.on_failure(reason, "UF", details, failure=str(error))
+            stream.on_failure(reason, "UF", details, failure=str(error))
 
-    def _next_waiting(self) -> Forward:
-        forward = self._waiting.popleft()
-        self._left(forward)
-        return forward
+    def _next_waiting(self) -> OnwardStream:
+        stream = self._waiting.popleft()
+        self._left(stream)
+        return stream
 
-    def _left(self, forward: Forward) -> None:
-        forward.waiting = None
+    def _left(self, stream: OnwardStream) -> None:
+        stream.queued = None
         self.cluster.pending -= 1
         self.cluster.stats.rq_pending_active.value -= 1
 
-    def forget(self, forward: Forward) -> None:
-        """``forward`` waits no more."""
-        self._waiting.remove(forward)
-        self._left(forward)
+    def forget(self, stream: OnwardStream) -> None:
+        """``stream`` waits no more."""
+        self._waiting.remove(stream)
+        self._left(stream)
 
     def _serve(self, connection: ClientConnection) -> None:
         """Give a connection with room to who waits; keep it for later when nobody does."""

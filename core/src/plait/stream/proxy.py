@@ -296,14 +296,13 @@ class StreamProxy(TerminalFilter):
         look_s, due = self._look_s, math.inf
         for stream in tuple(connection.streams.values()):
             idle_s = limits.stream_idle_timeout_s
-            sink = stream.sink
-            if sink is not None:
-                if sink.deadline:
-                    if sink.deadline <= now:
-                        sink.expire()
+            if stream.forwarded:
+                if stream.deadline:
+                    if stream.deadline <= now:
+                        stream.expire()
                         continue
-                    due = min(due, sink.deadline)
-                idle_s = sink.idle_timeout_s(idle_s)
+                    due = min(due, stream.deadline)
+                idle_s = stream.upstream_idle_timeout_s(idle_s)
                 look_s = min(look_s, look_every(idle_s))
             if (
                 not stream.request_done

@@ -19,9 +19,9 @@ from plait.api.headers import Headers
 from plait.api.message import DATA, FAULT, REQUEST, RESET, SWITCH, TRAILERS, WINDOW, Fault, Request, Reset, Switch
 from plait.api.protocol import PoolMode, ProtocolType, ServerCodec
 from plait.net.wheel import Timed
-from plait.stream.exchange import ServerStream
+from plait.stream.exchange import HELD_BYTES, ServerStream
 from plait.stream.joined import Joined
-from plait.stream.sink import HELD_BYTES
+from plait.stream.onward import OnwardStream
 
 if TYPE_CHECKING:
     from plait.stream.proxy import StreamProxy
@@ -94,7 +94,7 @@ class ServerConnection(asyncio.Protocol, Timed):
                         if streams and event.id in streams:
                             self._refuse_duplicate(event)  # type: ignore[arg-type]  # the kind says so
                             continue
-                        stream = ServerStream(self, event, now)  # type: ignore[arg-type]
+                        stream = OnwardStream(self, event, now)  # type: ignore[arg-type]
                         streams[event.id] = stream
                         self._requests_total.value += 1
                         if limited:
@@ -179,7 +179,7 @@ class ServerConnection(asyncio.Protocol, Timed):
             self._requests_total = self._stats.requests[self.protocol.name]
             self._begin_protocol()
             self._flush()
-        stream = self.streams[request.id] = ServerStream(self, request, _now())
+        stream = self.streams[request.id] = OnwardStream(self, request, _now())
         self._requests_total.value += 1
         if self.proxy.max_requests:
             self._count_request()
@@ -214,7 +214,7 @@ class ServerConnection(asyncio.Protocol, Timed):
         """Answer a request whose head never came to be one: it is logged like any other."""
         request = Request(Headers([]), id)
         request.protocol = self.protocol.name
-        stream = ServerStream(self, request, _now())
+        stream = OnwardStream(self, request, _now())
         stream.request_done = True
         self.streams[id] = stream
         self._requests_total.value += 1
@@ -332,18 +332,18 @@ class ServerConnection(asyncio.Protocol, Timed):
         self.write_paused = True
         self.codec.congested = True
         for stream in tuple(self.streams.values()):
-            if stream.sink is not None:
-                stream.sink.pause()
+            if stream.forwarded:
+                stream.pause_upstream()
 
     def resume_writing(self) -> None:
         self.write_paused = False
         self.codec.congested = False
         for stream in tuple(self.streams.values()):
             held = stream.response_held and not (stream.waiting is not None and stream.waiting.gathers())
-            if stream.sink is not None and not held:
+            if stream.forwarded and not held:
                 if self.flow_controlled and self.codec.unsent(stream.request.id) > HELD_BYTES:
                     continue
-                stream.sink.resume()
+                stream.resume_upstream()
 
     def drain(self) -> None:
         """End as soon as the streams under way are answered."""

@@ -131,7 +131,7 @@ class Waiting:
                     stream.pass_data(piece, end)
                 else:
                     stream.pass_trailers()
-        if stream.sink is None or not stream.sink.full():
+        if not stream.forwarded or not stream.upstream_full():
             stream.owner.resume_reading(stream)
 
     async def request_body(self, limit_bytes: int) -> bytes:
@@ -173,8 +173,8 @@ class Waiting:
         self._response.append((piece, end))
         if self._whole is not None:
             self._gather()
-        elif self.stream.sink is not None:
-            self.stream.sink.pause()
+        elif self.stream.forwarded:
+            self.stream.pause_upstream()
 
     def gathers(self) -> bool:
         """Whether a filter waits for the whole response: however slow its reader is, upstream may send."""
@@ -186,8 +186,8 @@ class Waiting:
         whole: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._whole = whole
         self._gather()
-        if self.stream.sink is not None:
-            self.stream.sink.resume()
+        if self.stream.forwarded:
+            self.stream.resume_upstream()
         return await whole
 
     def _gather(self) -> None:
@@ -223,8 +223,8 @@ class Waiting:
                 stream.send_data(piece, end)
             else:
                 stream.send_trailers(piece)
-        if stream.sink is not None and not stream.owner.write_paused:
-            stream.sink.resume()
+        if stream.forwarded and not stream.owner.write_paused:
+            stream.resume_upstream()
 
     def drop_response(self) -> None:
         """Another response takes the place of the one that was held."""
