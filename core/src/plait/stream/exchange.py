@@ -412,11 +412,13 @@ class ServerStream(Stream):
         except LocalProtocolError as error:
             self._cannot_send(error)
             return
-        self.bytes_sent += response.body_size
         if frame:
+            self.bytes_sent += len(response.body)
             owner.write(frame)
-        elif owner.codec.output:  # a head, and behind it a long body that was not copied for it
-            owner.write_output()
+        else:
+            self.bytes_sent += response.body_size
+            if owner.codec.output:  # a head, and behind it a long body that was not copied for it
+                owner.write_output()
         if response.end:
             if not (owner.flow_controlled and self._held_back(True)):
                 self._finish()

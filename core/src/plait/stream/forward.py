@@ -8,14 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from plait.api.config import RetryPolicy
-from plait.api.stream import STOP, Stream, Verdict
+from plait.api.stream import Stream, Verdict
 from plait.stream.mirror import Mirror, chosen
-from plait.stream.onward import OVERLOADED, OnwardStream
+from plait.stream.onward import OnwardStream
 from plait.stream.retries import RetryRule
 from plait.upstream.cluster import Cluster
-
-_NO_MIRRORS: tuple[Mirror, ...] = ()
-_OVERFLOW = "upstream connect error or disconnect/reset before headers. reset reason: overflow"
 
 
 class ForwardOptions:
@@ -42,28 +39,20 @@ class ForwardOptions:
         # the request depends on the host or the attempt, or is watched by a clock of its own
         self.shapes = auto_host_rewrite or attempt_header or bool(idle_timeout_s)
 
+    def mirror(self, stream: OnwardStream) -> list[Mirror]:
+        """Send copies of the request to the clusters that the route names for that, where they exist."""
+        context = stream.owner.proxy.context
+        mirrors = []
+        for name, fraction in self.mirrors:
+            cluster = context.cluster(name)
+            if cluster is None or not chosen(fraction):
+                continue
+            mirror = Mirror(stream)
+            mirrors.append(mirror)
+            mirror.go_onward(cluster, ForwardOptions(self.timeout_s))
+        return mirrors
+
 
 def forward(stream: Stream, cluster: Cluster, options: ForwardOptions) -> Verdict:
     """Send the stream's request to ``cluster`` and its response back; returns STOP."""
-    mirrors = _mirror(stream, options) if options.mirrors else _NO_MIRRORS  # type: ignore[arg-type]  # every stream with a router is one
-    stream.upstream_cluster = cluster.name
-    if cluster.requests_active >= cluster.max_requests:
-        cluster.stats.rq_pending_overflow.value += 1
-        return stream.reply(503, _OVERFLOW, details="overflow", flag="UO", headers=OVERLOADED)
-    cluster.requests_active += 1
-    stream.begin_onward(cluster, options, mirrors)  # type: ignore[attr-defined]  # as above
-    return STOP
-
-
-def _mirror(stream: OnwardStream, options: ForwardOptions) -> list[Mirror]:
-    """Send copies of the request to the clusters that the route names for that, where they exist."""
-    context = stream.owner.proxy.context
-    mirrors = []
-    for name, fraction in options.mirrors:
-        cluster = context.cluster(name)
-        if cluster is None or not chosen(fraction):
-            continue
-        mirror = Mirror(stream)
-        mirrors.append(mirror)
-        forward(mirror, cluster, ForwardOptions(options.timeout_s))
-    return mirrors
+    return stream.go_onward(cluster, options)  # type: ignore[attr-defined, no-any-return]  # streams with a router do

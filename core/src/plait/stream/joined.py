@@ -34,8 +34,8 @@ class Joined:
         if not pending:
             self._call_soon(self._flush)
         pending.append(frame)
-        self._size += len(frame)
-        if self._size > _MUCH_BYTES:
+        self._size = size = self._size + len(frame)
+        if size > _MUCH_BYTES:
             self.flush()
 
     def flush(self) -> None:

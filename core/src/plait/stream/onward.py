@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from plait.api.headers import Headers
 from plait.api.message import Request, Response
+from plait.api.stream import STOP, Verdict
 from plait.stream.agreeing import agreed_pool
 from plait.stream.exchange import ServerStream
 from plait.stream.pool import Pool, pool_of
@@ -30,7 +31,8 @@ _now = time.monotonic
 VIA_UPSTREAM = "via_upstream"
 """The details of a stream whose response is its upstream's."""
 
-OVERLOADED = {"x-envoy-overloaded": "true"}
+_OVERLOADED = {"x-envoy-overloaded": "true"}
+_OVERFLOW = "upstream connect error or disconnect/reset before headers. reset reason: overflow"
 
 _LOOK_S = 0.2
 """When a timeout is looked for that costs something to read: few answers take as long, and no caller is in a hurry for
@@ -51,7 +53,7 @@ class _Body:
 
 
 class OnwardStream(ServerStream):
-    """A stream of a ``ServerConnection``, and its way upstream over all attempts from ``begin_onward`` on."""
+    """A stream of a ``ServerConnection``, and its way upstream over all attempts from ``go_onward`` on."""
 
     __slots__ = (
         "_body",
@@ -79,8 +81,14 @@ class OnwardStream(ServerStream):
     _body: _Body | None  # of a request that did not come in one piece
     _tries: Tries | None  # what a retry policy has to remember
 
-    def begin_onward(self, cluster: Cluster, options: ForwardOptions, mirrors: Sequence[Mirror]) -> None:
-        """Send the request to a host of ``cluster``; ``mirrors`` get a copy of what is still to come of it."""
+    def go_onward(self, cluster: Cluster, options: ForwardOptions) -> Verdict:
+        """Send the request to a host of ``cluster`` and the response back; returns STOP."""
+        mirrors = options.mirror(self) if options.mirrors else ()
+        self.upstream_cluster = cluster.name
+        if cluster.requests_active >= cluster.max_requests:
+            cluster.stats.rq_pending_overflow.value += 1
+            return self.reply(503, _OVERFLOW, details="overflow", flag="UO", headers=_OVERLOADED)
+        cluster.requests_active += 1
         self.forwarded = True
         self.cluster = cluster
         self.options = options
@@ -90,15 +98,17 @@ class OnwardStream(ServerStream):
         request, retry = self.request, options.retry
         self._tries = None if retry is None else Tries(retry, cluster)
         now = self.touched or self.started
-        self.request_sent = request.end
         if request.end:
+            self.request_sent = True
             self._body = None
             self.start_clock(now)
         else:
-            self._body = _Body(retry is not None, mirrors)
+            self.request_sent = False
+            self._body = _Body(retry is not None, mirrors)  # they get a copy of what is still to come
             if request.timeout_s:
                 self.start_clock(now)
         self.attempt(now)
+        return STOP
 
     def attempt(self, now: float) -> None:
         """Pick a host and send it the request when a connection is there."""
@@ -112,8 +122,7 @@ class OnwardStream(ServerStream):
         host.requests += 1
         cluster.stats.rq_total.value += 1
         owner = self.owner
-        proxy = owner.proxy
-        spoken = cluster.protocol or (owner.protocol.name if cluster.follows_caller else proxy.upstream_name)
+        spoken = cluster.protocol or (owner.protocol.name if cluster.follows_caller else owner.proxy.upstream_name)
         pool = host.pools.get(spoken)
         if pool is None:
             pool = self._new_pool(host)
@@ -144,14 +153,15 @@ class OnwardStream(ServerStream):
             self._time_try(self._tries)
         if not connection.open(self, request):
             return False
-        if request.oneway and self._body is None:
+        body, owner = self._body, self.owner
+        if body is not None:
+            self._send_body(body)
+        elif request.oneway:
             self._sent(connection)
             return True
-        if self._body is not None:
-            self._send_body(self._body)
         if connection.write_paused:
-            self.owner.pause_reading(self)
-        if self.owner.write_paused and self.upstream is not None:
+            owner.pause_reading(self)
+        if owner.write_paused and self.upstream is not None:
             self.pause_upstream()
         return True
 
@@ -326,7 +336,7 @@ class OnwardStream(ServerStream):
     def _fail(self, status: int, reason: str, flag: str, details: str) -> None:
         self.cluster.stats.code(status).value += 1
         self.upstream_over()
-        headers = OVERLOADED if flag == "UO" else None
+        headers = _OVERLOADED if flag == "UO" else None
         self.reply(status, reason, details=details, flag=flag, headers=headers)
 
     # retries

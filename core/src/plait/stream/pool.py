@@ -71,7 +71,7 @@ class Pool(ConnectionPool, Timed):
                 if (
                     codec.reusable
                     and len(connection.streams) < codec.max_streams
-                    and not 0 < self._max_requests <= connection.requests
+                    and (not self._max_requests or connection.requests < self._max_requests)
                     and not connection.transport.is_closing()
                 ):
                     if connection.paused and _now() - connection.paused_at > _STALLED_S:

@@ -91,7 +91,7 @@ class ServerConnection(asyncio.Protocol, Timed):
                 for event in events:
                     kind = event.kind
                     if kind == REQUEST:
-                        if streams and event.id in streams:
+                        if event.id in streams:
                             self._refuse_duplicate(event)  # type: ignore[arg-type]  # the kind says so
                             continue
                         stream = OnwardStream(self, event, now)  # type: ignore[arg-type]
@@ -224,14 +224,15 @@ class ServerConnection(asyncio.Protocol, Timed):
         """Called once by each stream: counts, logs, and goes on with what waited behind it."""
         streams, stats, response = self.streams, self._stats, stream.response
         streams.pop(stream.request.id, None)
-        self.last_active = stream.ended
+        self.last_active = ended = stream.ended
         if response is None:
             stats.rq_unanswered.value += 1
         else:
-            stats.classes[response.status // 100].value += 1
+            status = response.status
+            stats.classes[status // 100].value += 1
             codes = stats.codes
             if codes is not None:
-                code = response.code or response.status
+                code = response.code or status
                 if code in codes:
                     codes[code].value += 1
                 else:
@@ -239,7 +240,7 @@ class ServerConnection(asyncio.Protocol, Timed):
         if stream.flags:
             stats.count_flags(stream.flags)
         stats.cx_tx_bytes.value += stream.bytes_sent
-        stats.rq_time.values.append((stream.ended - stream.started) * 1000)
+        stats.rq_time.values.append((ended - stream.started) * 1000)
         if self.proxy.access_logs:
             self.proxy.record(stream)
         if self._lost:

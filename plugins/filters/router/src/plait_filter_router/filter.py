@@ -119,9 +119,11 @@ class Router(RouterFilter):
             stream.upstream_cluster = name
             return stream.reply(plan.cluster_not_found_status, details="cluster_not_found", flag="NC")
         options = plan.options
-        if plan.limits_grpc and self._http:
+        if not self._http:
+            pass  # what steers HTTP's requests are headers: an RPC's attachments steer nothing
+        elif plan.limits_grpc:
             options = self._limit(request, plan)
-        elif self._http:
+        else:
             headers = request.headers
             expected = plan.expected_timeout
             known = headers.block.grown.get(expected)  # only blocks that override nothing grow here

@@ -66,12 +66,11 @@ class BoltClient(ClientCodec):
 
     def next_id(self) -> int:
         """The next number: none comes twice on a connection, which retires after the last."""
-        if self._next_id >= _LAST_ID:
-            self._next_id = 0
-        self._next_id += 1
-        if self._next_id == _LAST_ID:
+        id = self._next_id = self._next_id + 1
+        if id >= _LAST_ID:
             self.reusable = False
-        return self._next_id
+            self._next_id = 0
+        return id
 
     def encode_request(self, request: Request, id: int) -> bytes:
         """A request under ``id``, in the cluster's version or its own. Raises LocalProtocolError."""

@@ -33,7 +33,7 @@ from plait.api import (
     Reset,
 )
 from plait_protocol_bolt.answers import CODEC_EXCEPTION, NO_PROCESSOR
-from plait_protocol_bolt.block import EMPTY, BlockError, block_of
+from plait_protocol_bolt.block import EMPTY, KNOWN, BlockError, block_of
 from plait_protocol_bolt.content import LOOKED_AT_BYTES, SOFA_REQUEST
 from plait_protocol_bolt.frame import (
     GOAWAY_COMMAND,
@@ -257,7 +257,7 @@ class FrameReader:
 
     def _requests(self, data: bytes, events: list[Event]) -> int:
         """The common case of ``read``: whole requests of v1, up to anything else; where that begins."""
-        at, end, whole_to = 0, len(data), self._whole_to
+        at, end, whole_to, known = 0, len(data), self._whole_to, KNOWN
         while end - at >= 22:
             front, id, codec, extra, class_length, block_length, length = WHOLE_REQUEST.unpack_from(data, at)
             class_at = at + 22
@@ -266,11 +266,13 @@ class FrameReader:
             behind = content_at + length
             if length > whole_to or behind > end or front not in V1_REQUESTS:
                 break
-            try:
-                block = block_of(data[block_at:content_at])
-            except BlockError:
-                break
-            self.layout = V1
+            source = data[block_at:content_at]
+            block = known.get(source)
+            if block is None:
+                try:
+                    block = block_of(source)
+                except BlockError:
+                    break
             service = block.service or data[class_at:block_at]
             method: bytes | None = block.method
             if not method and codec == HESSIAN and data[class_at:block_at] == SOFA_REQUEST:
@@ -285,11 +287,13 @@ class FrameReader:
                 request.timeout_s = extra / 1000
             events.append(request)
             at = behind
+        if at:
+            self.layout = V1
         return at
 
     def _responses(self, data: bytes, events: list[Event]) -> int:
         """The same for a client: whole responses of v1."""
-        at, end, whole_to = 0, len(data), self._whole_to
+        at, end, whole_to, known = 0, len(data), self._whole_to, KNOWN
         while end - at >= 20:
             front, id, status, class_length, block_length, length = WHOLE_RESPONSE.unpack_from(data, at)
             block_at = at + 20 + class_length
@@ -297,16 +301,20 @@ class FrameReader:
             behind = content_at + length
             if length > whole_to or behind > end or front != V1_ANSWER:
                 break
-            try:
-                block = block_of(data[block_at:content_at])
-            except BlockError:
-                break
-            self.layout = V1
+            source = data[block_at:content_at]
+            block = known.get(source)
+            if block is None:
+                try:
+                    block = block_of(source)
+                except BlockError:
+                    break
             content = data[content_at:behind]
             events.append(
                 BoltResponse(V1, data[at : at + 5], id, data[at + 9 : behind], content, length, block, status)
             )
             at = behind
+        if at:
+            self.layout = V1
         return at
 
     def _pass(self, data: bytes, at: int, events: list[Event]) -> int:

@@ -69,10 +69,10 @@ class BoltServer(ServerCodec):
             layout = self._reader.layout
         body = response.body
         if type(response) is BoltResponse and body is response.content and response.end and not self._writer.busy:
-            headers = response.made_headers
-            if (headers is None or not headers.changed) and (layout == V1) == (response.layout == V1):
+            headers, came = response.made_headers, response.layout
+            if (headers is None or not headers.changed) and (came == layout or (layout == V1) == (came == V1)):
                 written = b"".join((response.front, request.id.to_bytes(4, "big"), response.rest))
-                return written if response.layout != V2_CRC else checked(written, b"")
+                return written if came != V2_CRC else checked(written, b"")
         frame = response.native
         if type(frame) is not BoltFrame:
             return self._encode_foreign(request, response, layout)

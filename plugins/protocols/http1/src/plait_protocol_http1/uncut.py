@@ -18,9 +18,19 @@ class UncutResponse(Response):
     __slots__ = ("_at", "_body", "_data")
 
     def __init__(self, head: ResponseHead, id: int, data: bytes, at: int) -> None:
+        # What Response.__init__ does, but for the body.
+        self.status = head.status
+        self.headers = Headers(head.block)
+        self.id = id
+        self.end = True
+        self.trailers = None
+        self.raw = None
+        self.native = None
+        self.protocol = head.protocol
+        self.code = 0
+        self.reason = head.reason
         self._data = data
         self._at = at
-        super().__init__(head.status, Headers(head.block), id, head.reason, head.protocol)
         self._body: bytes | None = None
 
     @property
