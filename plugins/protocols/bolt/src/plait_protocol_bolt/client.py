@@ -75,11 +75,11 @@ class BoltClient(ClientCodec):
     def encode_request(self, request: Request, id: int) -> bytes:
         """A request under ``id``, in the cluster's version or its own. Raises LocalProtocolError."""
         layout, body = self._layout, request.body
-        if type(request) is BoltRequest and body is request.content and request.end and not self._writer.busy:
+        if type(request) is BoltRequest and len(body) == request.content_length and not self._writer.busy:
             headers = request.made_headers
             same = not layout or (layout == V1) == (request.layout == V1)
             if same and (headers is None or not headers.changed):
-                written = b"".join((request.front, id.to_bytes(4, "big"), request.rest))
+                written = b"".join((request.front, id.to_bytes(4, "big"), request.rest, body))
                 return written if request.layout != V2_CRC else checked(written, b"")
         frame = request.native
         if type(frame) is not BoltFrame:

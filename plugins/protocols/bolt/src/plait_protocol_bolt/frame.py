@@ -56,12 +56,12 @@ V1_RESPONSE = Struct(">BBHBIBHHHI")
 V2_REQUEST = Struct(">BBBHBIBBiHHI")
 V2_RESPONSE = Struct(">BBBHBIBBHHHI")
 
-# The same fixed parts of v1, with the four bytes in front as one number: what most frames begin with.
-WHOLE_REQUEST = Struct(">IxIBiHHI")
-WHOLE_RESPONSE = Struct(">IxIxHHHI")
-V1_ONE_WAY = 0x01020001
-V1_REQUESTS = (0x01010001, V1_ONE_WAY)
-V1_ANSWER = 0x01000002
+# The same fixed parts of v1, with the five bytes in front of the id as they are: what most frames begin with.
+WHOLE_REQUEST = Struct(">5sIBiHHI")
+WHOLE_RESPONSE = Struct(">5sIxHHHI")
+V1_REQUESTS = {b"\1\1\0\1\1": False, b"\1\2\0\1\1": True}
+"""Those five bytes, and whether the request is one-way."""
+V1_ANSWER = b"\1\0\0\2\1"
 
 LONGEST_SHORT = 0x7FFF
 NO_TIMEOUT = -1

@@ -1,8 +1,7 @@
 """Requests and responses as the codec reads them: what it says of a frame is an object only when asked for.
 
 Most calls pass with nobody looking at their headers, and go on as they came but for the id. So a message keeps its
-frame in two pieces, ``front`` of the id and the ``rest`` behind it, with the content where that was there; ``headers``
-and ``native`` are made late.
+head in two pieces, ``front`` of the id and the ``rest`` behind it; ``headers`` and ``native`` are made late.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ _status = STATUSES.get
 
 
 class BoltRequest(LazyRequest):
-    """A request of ``content_length`` bytes, all of them in ``content`` or none.
+    """A request whose content has ``content_length`` bytes, all of them in ``body`` or none.
 
     ``told_method`` is None where the method stands in the content only: ``raw_path`` looks for it there when it is
     asked for, or in ``beginning`` of a content that comes in pieces. ``answered`` is set by the codec.
@@ -27,7 +26,6 @@ class BoltRequest(LazyRequest):
         "answered",
         "beginning",
         "block",
-        "content",
         "content_length",
         "front",
         "layout",
@@ -65,7 +63,6 @@ class BoltRequest(LazyRequest):
         self.layout: int = layout
         self.front: bytes = front
         self.rest: bytes = rest
-        self.content: bytes = content
         self.content_length: int = content_length
         self.block: BoltBlock = block
         self.told_method: bytes | None = method
@@ -94,9 +91,9 @@ class BoltRequest(LazyRequest):
 
 
 class BoltResponse(LazyResponse):
-    """A response of ``content_length`` bytes, all of them in ``content`` or none; ``code`` is the frame's status."""
+    """A response with a content as that of requests; ``code`` is the frame's status."""
 
-    __slots__ = ("block", "content", "content_length", "front", "layout", "rest")
+    __slots__ = ("block", "content_length", "front", "layout", "rest")
 
     def __init__(
         self,
@@ -123,7 +120,6 @@ class BoltResponse(LazyResponse):
         self.layout: int = layout
         self.front: bytes = front
         self.rest: bytes = rest
-        self.content: bytes = content
         self.content_length: int = content_length
         self.block: BoltBlock = block
 
@@ -136,5 +132,4 @@ class BoltResponse(LazyResponse):
 
 def _head(message: BoltRequest | BoltResponse) -> bytes:
     """Everything in front of the content, as it came."""
-    rest = message.rest[: len(message.rest) - len(message.content)]
-    return b"".join((message.front, message.id.to_bytes(4, "big"), rest))
+    return b"".join((message.front, message.id.to_bytes(4, "big"), message.rest))

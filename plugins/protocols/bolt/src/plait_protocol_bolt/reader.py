@@ -45,7 +45,6 @@ from plait_protocol_bolt.frame import (
     RESPONSE_TYPE,
     V1,
     V1_ANSWER,
-    V1_ONE_WAY,
     V1_REQUEST,
     V1_REQUESTS,
     V1_RESPONSE,
@@ -207,11 +206,8 @@ class FrameReader:
                 continue
             id_at = at + 5 if layout == V1 else at + 6
             front = data[at:id_at]
-            if streamed:
-                rest, content = data[id_at + 4 : content_begin], b""
-            else:
-                rest = data[id_at + 4 : content_begin + length]
-                content = data[content_begin : content_begin + length]
+            rest = data[id_at + 4 : content_begin]
+            content = b"" if streamed else data[content_begin : content_begin + length]
             if type != RESPONSE_TYPE:
                 if self._client or command != REQUEST_COMMAND:
                     self._small(events, layout, type, command, id, data[at:content_begin])
@@ -260,11 +256,12 @@ class FrameReader:
         at, end, whole_to, known = 0, len(data), self._whole_to, KNOWN
         while end - at >= 22:
             front, id, codec, extra, class_length, block_length, length = WHOLE_REQUEST.unpack_from(data, at)
+            oneway = V1_REQUESTS.get(front)
             class_at = at + 22
             block_at = class_at + class_length
             content_at = block_at + block_length
             behind = content_at + length
-            if length > whole_to or behind > end or front not in V1_REQUESTS:
+            if oneway is None or length > whole_to or behind > end:
                 break
             source = data[block_at:content_at]
             block = known.get(source)
@@ -277,11 +274,9 @@ class FrameReader:
             method: bytes | None = block.method
             if not method and codec == HESSIAN and data[class_at:block_at] == SOFA_REQUEST:
                 method = None
-            content = data[content_at:behind]
-            request = BoltRequest(
-                V1, data[at : at + 5], id, data[at + 9 : behind], content, length, block, service, method
-            )
-            if front == V1_ONE_WAY:
+            rest, content = data[at + 9 : content_at], data[content_at:behind]
+            request = BoltRequest(V1, front, id, rest, content, length, block, service, method)
+            if oneway:
                 request.oneway = True
             if extra > 0:
                 request.timeout_s = extra / 1000
@@ -308,10 +303,8 @@ class FrameReader:
                     block = block_of(source)
                 except BlockError:
                     break
-            content = data[content_at:behind]
-            events.append(
-                BoltResponse(V1, data[at : at + 5], id, data[at + 9 : behind], content, length, block, status)
-            )
+            rest, content = data[at + 9 : content_at], data[content_at:behind]
+            events.append(BoltResponse(V1, front, id, rest, content, length, block, status))
             at = behind
         if at:
             self.layout = V1

@@ -68,10 +68,10 @@ class BoltServer(ServerCodec):
         else:
             layout = self._reader.layout
         body = response.body
-        if type(response) is BoltResponse and body is response.content and response.end and not self._writer.busy:
+        if type(response) is BoltResponse and len(body) == response.content_length and not self._writer.busy:
             headers, came = response.made_headers, response.layout
             if (headers is None or not headers.changed) and (came == layout or (layout == V1) == (came == V1)):
-                written = b"".join((response.front, request.id.to_bytes(4, "big"), response.rest))
+                written = b"".join((response.front, request.id.to_bytes(4, "big"), response.rest, body))
                 return written if came != V2_CRC else checked(written, b"")
         frame = response.native
         if type(frame) is not BoltFrame:
