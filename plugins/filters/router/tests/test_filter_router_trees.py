@@ -1,7 +1,7 @@
 """Matcher trees find what Envoy's would: order, nesting, tables, maps, and what is missing."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 import pytest
@@ -51,8 +51,8 @@ def prefix(value: str, of: MatchInput = SERVICE) -> InputMatches:
     return InputMatches(of, StringMatcher("prefix", value))
 
 
-def to(action: object) -> OnMatch:
-    return OnMatch(action)
+def to(action: object = None, tree: MatcherTree | None = None) -> OnMatch:
+    return OnMatch(action, tree)
 
 
 def rules(*entries: tuple[Condition, object], otherwise: object = None) -> MatcherList:
@@ -248,21 +248,33 @@ def test_what_is_remembered_is_what_a_tree_says(tree: MatcherTree, calls: list[t
         assert remembering(call(*said)) == plainly(tree, call(*said))
 
 
+class Watched(Request):
+    """Notes who looks at its path."""
+
+    asked: ClassVar[list[bytes]] = []
+
+    @property
+    def raw_path(self) -> bytes:
+        self.asked.append(b"path")
+        return b"c"
+
+    @raw_path.setter
+    def raw_path(self, value: bytes) -> None:
+        pass
+
+
 def test_a_tree_over_names_is_asked_once_for_each() -> None:
-    asked: list[bytes] = []
-    tree = rules((prefix("a"), 1), (exact("b", METHOD), 2), otherwise=9)
-    remembering = compile_remembering(tree, lambda action: action)
-
-    class Watched(Request):
-        @property
-        def raw_path(self) -> bytes:
-            asked.append(b"path")
-            return b"c"
-
-        @raw_path.setter
-        def raw_path(self, value: bytes) -> None:
-            pass
-
+    Watched.asked.clear()
+    remembering = compile_remembering(rules((prefix("a"), 1), (exact("b", METHOD), 2), otherwise=9), lambda act: act)
     for _ in range(3):
         assert remembering(Watched(Headers([]), raw_authority=b"x")) == 9
-    assert len(asked) == 4, "for the tree once, and to look it up each time"
+    assert len(Watched.asked) == 4, "for the tree once, and to look it up each time"
+
+
+def test_a_tree_over_services_looks_for_no_method() -> None:
+    Watched.asked.clear()
+    tree = MatcherMap(SERVICE, (("a", to(1)), ("x", to(tree=rules((prefix("x"), 2))))), True, to(9))
+    remembering = compile_remembering(tree, lambda act: act)
+    for _ in range(3):
+        assert [remembering(Watched(Headers([]), raw_authority=name)) for name in (b"abc", b"xyz", b"z")] == [1, 2, 9]
+    assert Watched.asked == []

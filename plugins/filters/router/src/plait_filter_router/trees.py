@@ -55,10 +55,35 @@ def compile_tree(tree: MatcherTree, act: Callable[[object], T]) -> Find[T]:
 
 
 def compile_remembering(tree: MatcherTree, act: Callable[[object], T]) -> Find[T]:
-    """As ``compile_tree``; what a tree says that looks at service and method alone is remembered by those."""
+    """As ``compile_tree``; what a tree says that looks at service and method alone is remembered by those.
+
+    A tree that looks at the service alone is asked by that: the method may have to be looked for in the call's content.
+    """
     find = compile_tree(tree, act)
-    if not tree.entries or not _asks_names_only(tree):
+    inputs = _inputs(tree)
+    if not inputs or not inputs <= _INPUTS.keys():
         return find
+    return _by_service(find) if inputs == {"service"} else _by_names(find)
+
+
+def _by_service(find: Find[T]) -> Find[T]:
+    known: dict[bytes, T | None] = {}
+
+    def remember(request: Request) -> T | None:
+        service = request.raw_authority
+        if service in known:
+            return known[service]
+        found = find(request)
+        if len(known) >= _KNOWN_LIMIT:
+            known.clear()
+        if len(service) <= _LONGEST_NAMES_BYTES:
+            known[service] = found
+        return found
+
+    return remember
+
+
+def _by_names(find: Find[T]) -> Find[T]:
     known: dict[tuple[bytes, bytes, bytes], T | None] = {}
 
     def remember(request: Request) -> T | None:
@@ -75,26 +100,27 @@ def compile_remembering(tree: MatcherTree, act: Callable[[object], T]) -> Find[T
     return remember
 
 
-def _asks_names_only(tree: MatcherTree) -> bool:
+def _inputs(tree: MatcherTree) -> set[str]:
+    """The kinds of what a tree looks at; ``custom`` for what only its plugin knows."""
+    outcomes = [then for _, then in tree.entries]
+    kinds: set[str] = set()
     if isinstance(tree, MatcherMap):
-        by_names = tree.input.kind in _INPUTS
-        outcomes = [then for _, then in tree.entries]
+        kinds.add(tree.input.kind)
     else:
-        by_names = all(_names_only(condition) for condition, _ in tree.entries)
-        outcomes = [then for _, then in tree.entries]
+        kinds.update(*(_looked_at(condition) for condition, _ in tree.entries))
     if tree.on_no_match is not None:
         outcomes.append(tree.on_no_match)
-    return by_names and all(then.tree is None or _asks_names_only(then.tree) for then in outcomes)
+    return kinds.union(*(_inputs(then.tree) for then in outcomes if then.tree is not None))
 
 
-def _names_only(condition: Condition) -> bool:
+def _looked_at(condition: Condition) -> set[str]:
     if isinstance(condition, InputMatches):
-        return condition.input.kind in _INPUTS
+        return {condition.input.kind}
     if isinstance(condition, CustomCondition):
-        return False
+        return {"custom"}
     if isinstance(condition, Not):
-        return _names_only(condition.condition)
-    return all(map(_names_only, condition.conditions))
+        return _looked_at(condition.condition)
+    return set[str]().union(*map(_looked_at, condition.conditions))
 
 
 def _steps(entries: list[tuple[Condition | None, OnMatch]], act: Callable[[object], T]) -> tuple[Step[T], ...]:
