@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from plait import CONTINUE, STOP, Stream, StreamFilter, Verdict
-from plait.stream import Limits
+from plait.stream import ForwardOptions, Limits
 from tests.integration.framed import MORE, FramedMesh, ToUp, frame, read_frame, up
 from tests.integration.framed_filters import RouterThatWaits, Sees, echo, whole
-from tests.integration.harness import Upstream, errors_in, live, tick, until
+from tests.integration.harness import Peer, Upstream, errors_in, live, tick, until
 
 # the router
 
@@ -36,6 +36,38 @@ async def test_body_follows_a_router_that_waited() -> None:
             "request b",
             "request c",
         ]
+
+
+async def slow_echo(peer: Peer, number: int) -> None:
+    await asyncio.sleep(0.15)
+    await echo(peer, number)
+
+
+@live
+async def test_time_that_a_router_waits_is_not_the_upstream_s() -> None:
+    router = RouterThatWaits()
+    router.options = ForwardOptions(timeout_s=0.4)
+    async with Upstream(slow_echo) as upstream, FramedMesh(up(upstream.port), router=router) as mesh:
+        client = await mesh.connect()
+        await client.send(frame(1, b"m a"))
+        await router.called.wait()
+        await asyncio.sleep(0.45)
+        router.go.set()
+        assert await whole(client) == b"200 a"
+
+
+@live
+async def test_time_that_a_body_s_filter_waits_is_not_the_upstream_s() -> None:
+    class Waits(StreamFilter):
+        async def on_request_data(self, stream: Stream, data: bytes, end: bool) -> bytes:
+            await asyncio.sleep(0.45)
+            return data
+
+    router = ToUp(ForwardOptions(timeout_s=0.4))
+    async with Upstream(slow_echo) as upstream, FramedMesh(up(upstream.port), [Waits()], router=router) as mesh:
+        client = await mesh.connect()
+        await client.send(frame(1, b"m a"))
+        assert await whole(client) == b"200 a"
 
 
 @live

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import random
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -81,7 +82,8 @@ class Mirror(OnwardStream):
         self.owner = _Owner(stream.owner, self)  # type: ignore[assignment]  # as good as one
         self.request = copy_of(stream.request)
         self.started = stream.started
-        self.touched = stream.touched
+        self.touched = time.monotonic()
+        self.waiting = None
         self.forwarded = False
         self.deadline = 0.0
         self.details = ""

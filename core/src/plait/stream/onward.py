@@ -97,7 +97,7 @@ class OnwardStream(ServerStream):
         self._paused = False
         request, retry = self.request, options.retry
         self._tries = None if retry is None else Tries(retry, cluster)
-        now = self.touched or self.started
+        now = self.touched or self.started if self.waiting is None else _now()  # as good as now, unless somebody waited
         if request.end:
             self.request_sent = True
             self._body = None
