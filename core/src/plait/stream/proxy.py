@@ -12,12 +12,11 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from plait.api.connection import Connection, TerminalFilter
 from plait.api.context import Context, Counter, Stats
-from plait.api.errors import PluginError, ProtocolError
-from plait.api.message import Response
+from plait.api.errors import ProtocolError
 from plait.api.protocol import ProtocolType, ServerCodec
 from plait.api.telemetry import AccessLog
 from plait.net.wheel import TimerWheel, ticks
@@ -50,6 +49,18 @@ class Sum:
     def value(self) -> int:
         """The sum now."""
         return self._read()
+
+
+class _Codes(dict[int, Counter]):
+    """Counters of responses by the code of their protocol, or HTTP's where that has none; made at the first of each."""
+
+    def __init__(self, stats: ProxyStats) -> None:
+        super().__init__()
+        self._stats = stats
+
+    def __missing__(self, code: int) -> Counter:
+        counter = self[code] = self._stats.named(f"downstream_rq_code.{code}")
+        return counter
 
 
 class ProxyStats:
@@ -88,7 +99,7 @@ class ProxyStats:
         self.rq_idle_timeout = counter(prefix + "downstream_rq_idle_timeout")
         self.rq_time = stats.histogram(prefix + "downstream_rq_time")
         self.filter_error = counter(prefix + "filter_error")
-        self.codes: dict[int, Counter] | None = {} if rpc else None
+        self.codes = _Codes(self) if rpc else None
         self.rq_local = counter(prefix + "downstream_rq_local") if rpc else Counter("")
         unusual = counter(prefix + "downstream_rq_unusual")  # a status that is in no class
         self.classes: dict[int, Counter] = defaultdict(lambda: unusual)
@@ -101,13 +112,6 @@ class ProxyStats:
         stats.observe(
             prefix + "downstream_rq_active", lambda: total.value - completed() - unanswered.value, grows=False
         )
-
-    def count_code(self, codes: dict[int, Counter], response: Response) -> None:
-        """Count a response under the code of its protocol, or HTTP's where that has none."""
-        code = response.code or response.status
-        if code not in codes:
-            codes[code] = self.named(f"downstream_rq_code.{code}")
-        codes[code].value += 1
 
     def count_flags(self, flags: Sequence[str]) -> None:
         """Count a stream that ended with response flags."""
@@ -345,11 +349,3 @@ class StreamProxy(TerminalFilter):
         self.chain.close()
         for log in self.access_logs:
             log.close()
-
-
-def protocol_named(context: Context, name: str) -> ProtocolType:
-    """The protocol called ``name``; raises PluginError."""
-    found: Any = context.protocol(name)
-    if not isinstance(found, ProtocolType):
-        raise PluginError(name, "it is not a protocol of streams")
-    return found

@@ -230,13 +230,8 @@ class ServerConnection(asyncio.Protocol, Timed):
         else:
             status = response.status
             stats.classes[status // 100].value += 1
-            codes = stats.codes
-            if codes is not None:
-                code = response.code or status
-                if code in codes:
-                    codes[code].value += 1
-                else:
-                    stats.count_code(codes, response)
+            if stats.codes is not None:
+                stats.codes[response.code or status].value += 1
         if stream.flags:
             stats.count_flags(stream.flags)
         stats.cx_tx_bytes.value += stream.bytes_sent

@@ -31,6 +31,7 @@ from plait_filter_router.text import encode
 _KNOWN_LIMIT = 1024
 _LONGEST_NAMES_BYTES = 512
 
+K = TypeVar("K")
 T = TypeVar("T")
 Test: TypeAlias = Callable[[Request], bool]
 Read: TypeAlias = Callable[[Request], bytes | None]
@@ -73,12 +74,7 @@ def _by_service(find: Find[T]) -> Find[T]:
         service = request.raw_authority
         if service in known:
             return known[service]
-        found = find(request)
-        if len(known) >= _KNOWN_LIMIT:
-            known.clear()
-        if len(service) <= _LONGEST_NAMES_BYTES:
-            known[service] = found
-        return found
+        return _kept(known, service, len(service), find(request))
 
     return remember
 
@@ -90,14 +86,18 @@ def _by_names(find: Find[T]) -> Find[T]:
         names = request.raw_authority, request.raw_path, request.raw_method
         if names in known:
             return known[names]
-        found = find(request)
-        if len(known) >= _KNOWN_LIMIT:
-            known.clear()
-        if sum(map(len, names)) <= _LONGEST_NAMES_BYTES:
-            known[names] = found
-        return found
+        return _kept(known, names, sum(map(len, names)), find(request))
 
     return remember
+
+
+def _kept(known: dict[K, T | None], names: K, size: int, found: T | None) -> T | None:
+    """``found``, remembered by names that are not too long, in a table that is emptied when it is full."""
+    if len(known) >= _KNOWN_LIMIT:
+        known.clear()
+    if size <= _LONGEST_NAMES_BYTES:
+        known[names] = found
+    return found
 
 
 def _inputs(tree: MatcherTree) -> set[str]:
