@@ -16,6 +16,9 @@ from plait.stream.formatter import compile_format, compile_json_format
 class Call(Stream):
     """A finished stream with a value in every field."""
 
+    upstream_host = "127.0.0.1:80"
+    upstream_local = "127.0.0.1:5555"
+
     def __init__(self) -> None:
         request = Request(Headers([(b"user-agent", b"ua/1"), (b"x-bad", b"\xff")]), 7)
         request.raw_method, request.raw_path, request.raw_authority = b"GET", b"/p?q=1&r=", b"host.example"
@@ -28,7 +31,7 @@ class Call(Stream):
         self.request_ended, self.response_started = self.started + 0.25, self.started + 0.5
         self.ended = self.started + 1.0
         self.bytes_received, self.bytes_sent, self.attempts = 12, 345, 2
-        self.upstream_cluster, self.upstream_host, self.upstream_local = "web", "127.0.0.1:80", "127.0.0.1:5555"
+        self.upstream_cluster = "web"
         self.flags = ("UF", "URX")
         self.details = "via upstream"
         self.attributes["auth"] = {"user": {"name": "ann"}}

@@ -26,9 +26,9 @@ STOP = Verdict.STOP
 class Stream(ABC):
     """One request and its response, whatever the protocol.
 
-    ``response`` is None until there is one. Times are ``time.monotonic()`` seconds, 0 while not reached; sizes are
-    bytes of bodies. ``flags`` holds Envoy's response flags (``UF``, ``NR`` …); ``details`` says in one word where an
-    answer of our own came from.
+    ``response`` is None until there is one, ``found_route`` until somebody asked for the ``route``. Times are
+    ``time.monotonic()`` seconds, 0 while not reached; sizes are bytes of bodies. ``flags`` holds Envoy's response flags
+    (``UF``, ``NR`` …); ``details`` says in one word where an answer of our own came from.
     """
 
     __slots__ = (
@@ -40,6 +40,7 @@ class Stream(ABC):
         "details",
         "ended",
         "flags",
+        "found_route",
         "request",
         "request_ended",
         "response",
@@ -47,8 +48,6 @@ class Stream(ABC):
         "started",
         "upstream_cluster",
         "upstream_failure",
-        "upstream_host",
-        "upstream_local",
     )
     request: Request
     response: Response | None
@@ -61,11 +60,10 @@ class Stream(ABC):
     bytes_sent: int
     attempts: int
     upstream_cluster: str
-    upstream_host: str
-    upstream_local: str
     upstream_failure: str
     flags: tuple[str, ...]
     details: str
+    found_route: Route | None
     _attributes: dict[str, object] | None
 
     def __init__(self, request: Request, connection: Connection, started: float) -> None:
@@ -80,11 +78,10 @@ class Stream(ABC):
         self.bytes_sent = 0
         self.attempts = 0
         self.upstream_cluster = ""
-        self.upstream_host = ""
-        self.upstream_local = ""
         self.upstream_failure = ""
         self.flags = ()
         self.details = ""
+        self.found_route = None
         self._attributes = None
 
     @property
@@ -94,6 +91,16 @@ class Stream(ABC):
         if attributes is None:
             attributes = self._attributes = {}
         return attributes
+
+    @property
+    def upstream_host(self) -> str:
+        """The address of the host that the request was sent to last, empty while it was not."""
+        return ""
+
+    @property
+    def upstream_local(self) -> str:
+        """Our own address on the connection to that host."""
+        return ""
 
     @property
     @abstractmethod

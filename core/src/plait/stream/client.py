@@ -29,7 +29,7 @@ from plait.api.message import (
 from plait.api.protocol import ClientCodec
 from plait.net.wheel import Timed, ticks
 from plait.stream.exchange import HELD_BYTES
-from plait.stream.joined import Joined
+from plait.stream.writing import Direct, Joined, Writing
 from plait.upstream.cluster import Host
 from plait.upstream.connect import closed
 
@@ -48,8 +48,9 @@ class ClientConnection(asyncio.Protocol, Timed):
     """A connection of a ``Pool``. ``streams`` maps the ids on this connection to the requests under way."""
 
     transport: asyncio.Transport
+    writing: Writing
     write: Callable[[bytes], None]
-    """Where every frame goes."""
+    """Where every frame goes: the method of ``writing``."""
 
     def __init__(self, pool: Pool, codec: ClientCodec) -> None:
         self.slot = None
@@ -66,21 +67,17 @@ class ClientConnection(asyncio.Protocol, Timed):
         self.codec = codec
         self.flow_controlled = codec.flow_controlled
         self.streams: dict[int, OnwardStream] = {}
-        self._joined: Joined | None = None
         self.paused = 0  # streams whose downstream takes no more
         self.paused_at = 0.0  # when the first of them stopped
         stats = pool.host.cluster.stats
         self._unmatched = stats.rx_unmatched
         self._rx = stats.cx_rx_bytes
-        self._tx = stats.cx_tx_bytes
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
-        if self.pool.multiplexed:
-            self._joined = Joined(self.transport)
-            self.write = self._joined.write
-        else:
-            self.write = self.transport.write
+        sent = self.host.cluster.stats.cx_tx_bytes
+        self.writing = (Joined if self.pool.multiplexed else Direct)(self.transport, sent)
+        self.write = self.writing.write
         name = transport.get_extra_info("sockname")
         self.local = f"{name[0]}:{name[1]}" if isinstance(name, tuple) else "unix"
         self._flush()
@@ -128,7 +125,6 @@ class ClientConnection(asyncio.Protocol, Timed):
         stream.upstream_id = id
         self.streams[id] = stream
         self.requests += 1
-        self._tx.value += len(frame)
         self.write(frame)
         if self.flow_controlled:
             self._check_window(stream)
@@ -155,7 +151,6 @@ class ClientConnection(asyncio.Protocol, Timed):
             self._cannot_send(stream, error)
             return
         if frame:
-            self._tx.value += len(frame)
             self.write(frame)
         if self.flow_controlled:
             self._check_window(stream)
@@ -178,7 +173,6 @@ class ClientConnection(asyncio.Protocol, Timed):
             self._cannot_send(stream, error)
             return
         if frame:
-            self._tx.value += len(frame)
             self.write(frame)
 
     def abandon(self, stream: OnwardStream, reason: str) -> None:
@@ -217,6 +211,8 @@ class ClientConnection(asyncio.Protocol, Timed):
         self._rx.value += len(data)
         self.heard = True
         streams = self.streams
+        shared = self.pool.multiplexed
+        over = False  # at least one stream
         now = _now()
         for event in self.codec.feed(data):
             kind = event.kind
@@ -224,7 +220,11 @@ class ClientConnection(asyncio.Protocol, Timed):
                 if event.end:  # type: ignore[attr-defined]  # the kind says that it is a Response
                     stream = streams.pop(event.id, None)
                     if stream is not None:
-                        self._complete(event.id, stream)
+                        over = True
+                        if self.flow_controlled or not stream.request_sent:
+                            self._cut_request(event.id, stream)
+                        if not shared:
+                            self.pool.done(self)  # free for the next stream before this one is even told
                 else:
                     stream = streams.get(event.id)
                 if stream is not None:
@@ -240,18 +240,24 @@ class ClientConnection(asyncio.Protocol, Timed):
                     stream.on_data(event.data, end)  # type: ignore[attr-defined]
             else:
                 self._other(event, kind)
+        if shared and over:
+            self.pool.done(self)
         if self.codec.output:
             self._flush()
 
     def _complete(self, id: int, stream: OnwardStream) -> None:
         """The response has ended: the connection is free for the next stream before this one is even told."""
+        self._cut_request(id, stream)
+        self.pool.done(self)
+
+    def _cut_request(self, id: int, stream: OnwardStream) -> None:
+        """Give up what is left of a request that is answered, if anything is."""
         if not stream.request_sent or (self.flow_controlled and self.codec.unsent(id)):
             frame = self.codec.encode_reset(id, "response_complete")
             if frame is None:  # the server answered before it had the whole request
                 self.codec.reusable = False
             elif frame:
                 self.write(frame)
-        self.pool.done(self)
 
     def _other(self, event: Any, kind: int) -> None:
         if kind == TRAILERS:
@@ -369,8 +375,7 @@ class ClientConnection(asyncio.Protocol, Timed):
             self.draining = True
             if local:
                 self.host.cluster.stats.cx_destroy_local.value += 1
-            if self._joined is not None:
-                self._joined.flush()
+            self.writing.flush()
             if self.transport.get_write_buffer_size():
                 self.transport.abort()  # nobody waits for what is left, and a stalled peer may never take it
             else:

@@ -11,12 +11,13 @@ Two things are elsewhere, because most streams never need them: ``plait.stream.b
 from __future__ import annotations
 
 import logging
+import math
 import time
 from abc import abstractmethod
 from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from plait.api.config import DirectResponse, Route, RouteMatch
+from plait.api.config import Route
 from plait.api.errors import LocalProtocolError
 from plait.api.headers import Headers, encode
 from plait.api.message import Request, Response
@@ -32,6 +33,7 @@ from plait.stream.bodies import (
 from plait.stream.waiting import FilterFailure, Waiting, ask, discard
 
 if TYPE_CHECKING:
+    from plait.stream.client import ClientConnection
     from plait.stream.server import ServerConnection
 
 _log = logging.getLogger("plait.stream")
@@ -41,8 +43,8 @@ _now = time.monotonic
 HELD_BYTES = 64 * 1024
 """What a stream may have waiting for its peer's window before the other side is paused."""
 
+_NEVER = math.inf
 _RESUMED = -1
-_UNROUTED = Route(RouteMatch(), DirectResponse(404), "not looked up yet")
 
 
 class ServerStream(Stream):
@@ -50,7 +52,6 @@ class ServerStream(Stream):
 
     __slots__ = (
         "_next",
-        "_route",
         "begun",
         "chain",
         "deadline",
@@ -58,6 +59,7 @@ class ServerStream(Stream):
         "finished",
         "forwarded",
         "owner",
+        "reached",
         "replied",
         "request_done",
         "request_held",
@@ -65,6 +67,7 @@ class ServerStream(Stream):
         "touched",
         "waiting",
     )
+    reached: ClientConnection | None  # that the request was last sent on
 
     def __init__(self, owner: ServerConnection, request: Request, now: float) -> None:
         # What Stream.__init__ does, without the call: this runs for every request.
@@ -78,24 +81,23 @@ class ServerStream(Stream):
         self.bytes_sent = 0
         self.attempts = 0
         self.upstream_cluster = ""
-        self.upstream_host = ""
-        self.upstream_local = ""
+        self.reached = None
         self.upstream_failure = ""
         self.flags = ()
         self.details = ""
         self._attributes = None
         self.owner = owner
-        self.chain = owner.proxy.chain
+        self.chain = owner.chain
         self.forwarded = False  # the request is on its way upstream, or its response on the way back
-        self.deadline = 0.0
+        self.deadline = _NEVER
         self.replied = False  # the response is our own or has begun: no second one may start
-        self.request_done = request.end  # its last byte was received
-        self.request_ended = now if request.end else 0.0
+        end = self.request_done = request.end  # its last byte was received
+        self.request_ended = now if end else 0.0
         self.request_held = True  # the head has not reached the router yet, or a data filter waits
         self.response_held = False
         self.finished = False
         self.touched = 0.0  # when a piece of a body last passed, or a filter that had stopped the head let it go on
-        self._route: Route | None = _UNROUTED
+        self.found_route = None
         self._next = 0  # the request filter that ``resume`` goes on with; 0 unless one stopped, or _RESUMED
         self.begun = False  # the response's head is written and more will follow
         self.ending = False  # all of the response is with the codec, and the peer's window keeps some of it there
@@ -104,14 +106,22 @@ class ServerStream(Stream):
     # what filters call
 
     @property
+    def upstream_host(self) -> str:
+        return "" if self.reached is None else self.reached.host.name
+
+    @property
+    def upstream_local(self) -> str:
+        return "" if self.reached is None else self.reached.local
+
+    @property
     def route(self) -> Route | None:
-        route = self._route
-        if route is _UNROUTED:
-            route = self._route = self.chain.router.route(self)
+        route = self.found_route
+        if route is None:
+            route = self.found_route = self.chain.router.route(self)
         return route
 
     def clear_route(self) -> None:
-        self._route = _UNROUTED
+        self.found_route = None
 
     def route_settings(self, name: str) -> object | None:
         route = self.route
@@ -350,7 +360,7 @@ class ServerStream(Stream):
 
     @abstractmethod
     def expire(self) -> None:
-        """``deadline`` is over: a time of ``time.monotonic()``, 0 for never."""
+        """``deadline`` is over: a time of ``time.monotonic()``."""
 
     # the response's way
 
@@ -413,10 +423,10 @@ class ServerStream(Stream):
             self._cannot_send(error)
             return
         if frame:
-            self.bytes_sent += len(response.body)
+            self.bytes_sent = len(response.body)
             owner.write(frame)
         else:
-            self.bytes_sent += response.body_size
+            self.bytes_sent = response.body_size
             if owner.codec.output:  # a head, and behind it a long body that was not copied for it
                 owner.write_output()
         if response.end:

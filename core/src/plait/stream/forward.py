@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 
 from plait.api.config import RetryPolicy
 from plait.api.stream import Stream, Verdict
@@ -30,6 +31,7 @@ class ForwardOptions:
     ) -> None:
         """``mirrors`` are clusters that get a copy of some of the requests, each with its share in millionths."""
         self.timeout_s = timeout_s
+        self.limit_s = timeout_s or math.inf
         self.idle_timeout_s = idle_timeout_s
         self.retry = RetryRule(retry) if retry is not None and retry.retry_on else None
         self.auto_host_rewrite = auto_host_rewrite
@@ -53,6 +55,5 @@ class ForwardOptions:
         return mirrors
 
 
-def forward(stream: Stream, cluster: Cluster, options: ForwardOptions) -> Verdict:
-    """Send the stream's request to ``cluster`` and its response back; returns STOP."""
-    return stream.go_onward(cluster, options)  # type: ignore[attr-defined, no-any-return]  # streams with a router do
+forward: Callable[[Stream, Cluster, ForwardOptions], Verdict] = OnwardStream.go_onward  # type: ignore[assignment]
+"""Send the stream's request to a cluster and its response back; returns STOP."""

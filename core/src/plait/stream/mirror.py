@@ -85,13 +85,13 @@ class Mirror(OnwardStream):
         self.touched = time.monotonic()
         self.waiting = None
         self.forwarded = False
-        self.deadline = 0.0
+        self.deadline = math.inf
         self.details = ""
         self.attempts = 0
         self.replied = False
         self.begun = False
         self.flags = ()
-        self.upstream_cluster = self.upstream_host = self.upstream_local = self.upstream_failure = ""
+        self.upstream_cluster = self.upstream_failure = ""
         self.slow = False  # its cluster takes no more for now
 
     def look(self) -> None:

@@ -8,6 +8,7 @@ again. A request whose body is still coming is kept for a retry up to the buffer
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -30,6 +31,8 @@ _now = time.monotonic
 
 VIA_UPSTREAM = "via_upstream"
 """The details of a stream whose response is its upstream's."""
+
+_NEVER = math.inf
 
 _OVERLOADED = {"x-envoy-overloaded": "true"}
 _OVERFLOW = "upstream connect error or disconnect/reset before headers. reset reason: overflow"
@@ -95,8 +98,9 @@ class OnwardStream(ServerStream):
         self.upstream = None
         self.queued = None
         self._paused = False
+        self.attempts = 1
         request, retry = self.request, options.retry
-        self._tries = None if retry is None else Tries(retry, cluster)
+        self._tries = Tries(retry, cluster) if retry else None
         now = self.touched or self.started if self.waiting is None else _now()  # as good as now, unless somebody waited
         if request.end:
             self.request_sent = True
@@ -113,7 +117,6 @@ class OnwardStream(ServerStream):
     def attempt(self, now: float) -> None:
         """Pick a host and send it the request when a connection is there."""
         cluster, tries = self.cluster, self._tries
-        self.attempts += 1
         host = cluster.pick() if tries is None else cluster.pick_other(tries.tried)
         if host is None:
             self._fail(503, "no healthy upstream", "UH", "no_healthy_upstream")
@@ -140,14 +143,11 @@ class OnwardStream(ServerStream):
 
     def connected(self, connection: ClientConnection, now: float) -> bool:
         """A connection is ours for this request; False when the request could not be sent and it is free again."""
-        options, host = self.options, connection.host
-        self.upstream = connection
-        host.active += 1
-        self.upstream_host = host.name
-        self.upstream_local = connection.local
+        self.upstream = self.reached = connection
+        connection.host.active += 1
         request = self.request
-        if options.shapes:
-            self._shape(request, host)
+        if self.options.shapes:
+            self._shape(request, connection.host)
         self.sent_at = now
         if self._tries is not None:
             self._time_try(self._tries)
@@ -248,14 +248,12 @@ class OnwardStream(ServerStream):
 
     def start_clock(self, now: float) -> None:
         """The route's timeout runs from the end of the request on, the caller's own from its beginning."""
-        limit_s, wanted_s = self.options.timeout_s if self.request_sent else 0.0, self.request.timeout_s
-        deadline = now + limit_s
+        deadline = now + self.options.limit_s if self.request_sent else _NEVER
+        wanted_s = self.request.timeout_s
         if wanted_s:
             wanted = self.started + wanted_s if wanted_s > 0 else now + _LOOK_S
-            if not limit_s or wanted < deadline:
+            if wanted < deadline:
                 deadline = wanted
-        elif not limit_s:
-            return
         self.deadline = deadline
         owner = self.owner
         if deadline < owner.look_at:
@@ -360,6 +358,7 @@ class OnwardStream(ServerStream):
             self._tries.back_off = None
         if self.forwarded:
             self.owner.resume_reading(self)  # the last connection may have been slow
+            self.attempts += 1
             self.attempt(_now())
 
     # ends and clocks
@@ -382,11 +381,9 @@ class OnwardStream(ServerStream):
 
     def _waits_on(self) -> bool:
         """Look what the caller's timeout is, now that the answer takes its time, and wait for what is left of it."""
-        limit_s = self.options.timeout_s if self.request_sent else 0.0
-        if 0 < limit_s <= _LOOK_S:
+        if self.request_sent and self.options.limit_s <= _LOOK_S:
             return False
         began = self.deadline - _LOOK_S
-        self.deadline = 0.0
         self.request.caller_timeout_s()
         self.start_clock(began)
         return True
@@ -431,22 +428,22 @@ class OnwardStream(ServerStream):
     def upstream_over(self, completed: float = 0.0) -> None:
         """Everything is said (when ``completed`` is given), or nothing will be: give back what the request holds."""
         self.forwarded = False
+        cluster = self.cluster
+        cluster.requests_active -= 1
         connection = self.upstream
-        if connection is None:
-            if self.queued is not None:
-                self.queued.forget(self)
-        elif self._paused or self._tries is not None:
-            self._leave_connection()
-        else:
+        if connection is not None and not self._paused and self._tries is None:
             self.upstream = None
             connection.host.active -= 1
+        else:
+            if connection is not None:
+                self._leave_connection()
+            elif self.queued is not None:
+                self.queued.forget(self)
+            if self._tries is not None:
+                self._tries.end()
         if not self.request_sent and self._body is not None:
             for mirror in self._body.mirrors:
                 mirror.give_up()  # the rest of the request will not come
-        cluster = self.cluster
-        cluster.requests_active -= 1
-        if self._tries is not None:
-            self._tries.end()
         if completed:
             cluster.stats.rq_time.values.append((completed - self.sent_at) * 1000)
 

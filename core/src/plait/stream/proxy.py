@@ -301,11 +301,10 @@ class StreamProxy(TerminalFilter):
         for stream in tuple(connection.streams.values()):
             idle_s = limits.stream_idle_timeout_s
             if stream.forwarded:
-                if stream.deadline:
-                    if stream.deadline <= now:
-                        stream.expire()
-                        continue
-                    due = min(due, stream.deadline)
+                if stream.deadline <= now:
+                    stream.expire()
+                    continue
+                due = min(due, stream.deadline)
                 idle_s = stream.upstream_idle_timeout_s(idle_s)
                 look_s = min(look_s, look_every(idle_s))
             if (

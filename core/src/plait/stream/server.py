@@ -20,8 +20,8 @@ from plait.api.message import DATA, FAULT, REQUEST, RESET, SWITCH, TRAILERS, WIN
 from plait.api.protocol import PoolMode, ProtocolType, ServerCodec
 from plait.net.wheel import Timed
 from plait.stream.exchange import HELD_BYTES, ServerStream
-from plait.stream.joined import Joined
 from plait.stream.onward import OnwardStream
+from plait.stream.writing import Direct, Joined, Writing
 
 if TYPE_CHECKING:
     from plait.stream.proxy import StreamProxy
@@ -35,13 +35,15 @@ class ServerConnection(asyncio.Protocol, Timed):
     """A downstream connection of a ``StreamProxy``."""
 
     transport: asyncio.Transport
+    writing: Writing
     write: Callable[[bytes], None]
-    """Where every frame goes."""
+    """Where every frame goes: the method of ``writing``."""
 
     def __init__(self, proxy: StreamProxy, connection: Connection, protocol: ProtocolType, codec: ServerCodec) -> None:
         self.slot = None
         self.look_at = math.inf  # when somebody looks at the clocks of this connection and its streams
         self.proxy = proxy
+        self.chain = proxy.chain
         self.connection = connection
         self.protocol = protocol
         self.codec = codec
@@ -51,8 +53,8 @@ class ServerConnection(asyncio.Protocol, Timed):
         self.heard_bytes = 0  # when somebody last looked
         self.write_paused = False  # downstream is slower than what we write
         self._stats = proxy.stats
+        self._logs = proxy.access_logs
         self._requests_total = proxy.stats.requests[protocol.name]
-        self._joined: Joined | None = None
         self._feeding = False
         self._paused = False
         self._full: set[ServerStream] = set()  # those that take no more for now
@@ -70,11 +72,9 @@ class ServerConnection(asyncio.Protocol, Timed):
 
     def _begin_protocol(self) -> None:
         self._stats.cx_protocol[self.protocol.name].value += 1
-        if self.protocol.pool_mode is PoolMode.MULTIPLEXED:
-            self._joined = Joined(self.transport)
-            self.write = self._joined.write
-        else:
-            self.write = self.transport.write
+        shared = self.protocol.pool_mode is PoolMode.MULTIPLEXED
+        self.writing = (Joined if shared else Direct)(self.transport, self._stats.cx_tx_bytes)
+        self.write = self.writing.write
 
     def data_received(self, data: bytes) -> None:
         size = len(data)
@@ -172,7 +172,7 @@ class ServerConnection(asyncio.Protocol, Timed):
         request = offer.request
         found = self.proxy.offered(self.connection, offer.protocol)
         if found is not None and found[1].adopt(request, offer.settings):
-            self.transport.write(offer.answer)
+            self.write(offer.answer)
             self.protocol, self.codec = found
             self.flow_controlled = self.codec.flow_controlled
             self.codec.congested = self.write_paused
@@ -234,9 +234,8 @@ class ServerConnection(asyncio.Protocol, Timed):
                 stats.codes[response.code or status].value += 1
         if stream.flags:
             stats.count_flags(stream.flags)
-        stats.cx_tx_bytes.value += stream.bytes_sent
         stats.rq_time.values.append((ended - stream.started) * 1000)
-        if self.proxy.access_logs:
+        if self._logs:
             self.proxy.record(stream)
         if self._lost:
             return
@@ -362,11 +361,8 @@ class ServerConnection(asyncio.Protocol, Timed):
 
     def write_output(self) -> None:
         """Write what an encoder left there instead of returning it: a head, and a long body that was not copied."""
-        if self._joined is not None:
-            self._flush()
-            return
         output, self.codec.output = self.codec.output, []  # the transport may hold on to the list
-        self.transport.writelines(output)
+        self.writing.writelines(output)
 
     def _flush(self) -> None:
         output = self.codec.output
@@ -384,8 +380,7 @@ class ServerConnection(asyncio.Protocol, Timed):
         """Close when what is written has gone out; where the peer still sends, let it read our answer first."""
         if self._lost or self._lingering or self.transport.is_closing():
             return
-        if self._joined is not None:
-            self._joined.flush()
+        self.writing.flush()
         if not self._broken:
             self.transport.close()
             left = self.transport.get_write_buffer_size()

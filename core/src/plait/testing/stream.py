@@ -26,6 +26,9 @@ class FakeStream(Stream):
     bodies as the filter let them pass.
     """
 
+    upstream_host = ""
+    upstream_local = ""
+
     def __init__(
         self,
         method: str = "GET",
@@ -55,7 +58,7 @@ class FakeStream(Stream):
         self.forwarded_body = b""
         self.returned_body = b""
         self.returned_pieces: list[bytes] = []
-        self._route = route
+        self.found_route = route
         self._route_settings = dict(route_settings or {})
         self._resumed: asyncio.Event | None = None
         self._resumes = 0
@@ -67,10 +70,10 @@ class FakeStream(Stream):
 
     @property
     def route(self) -> Route | None:
-        return self._route
+        return self.found_route
 
     def clear_route(self) -> None:
-        self._route = None
+        self.found_route = None
 
     def route_settings(self, name: str) -> object | None:
         return self._route_settings.get(name)

@@ -51,6 +51,8 @@ class Worker(FakeContext):
 class Call(Stream):
     """A stream that remembers how it was answered."""
 
+    upstream_host = ""
+
     def __init__(self, router: Router, path: bytes = b"/", host: bytes = b"a.example", **fields: str) -> None:
         request = Request(Headers([]), 1)
         request.raw_path, request.raw_authority, request.raw_method = path, host, b"GET"
@@ -61,16 +63,15 @@ class Call(Stream):
         self.connection.peer = "10.0.0.9:4711"
         self.router = router
         self.replies: list[tuple[int, bytes | str, Mapping[str, str], str, str]] = []
-        self._known = False
 
     @property
     def route(self) -> Route | None:
-        if not self._known:
-            self._route, self._known = self.router.route(self), True
-        return self._route
+        if self.found_route is None:
+            self.found_route = self.router.route(self)
+        return self.found_route
 
     def clear_route(self) -> None:
-        self._known = False
+        self.found_route = None
 
     def route_settings(self, name: str) -> object | None:
         return self.route.filter_settings.get(name) if self.route else None

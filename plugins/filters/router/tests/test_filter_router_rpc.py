@@ -65,7 +65,7 @@ def router(tree: MatcherTree, *, domains: tuple[str, ...] = ("*",)) -> Router:
 def call(router: Router, service: str, method: str = "get", headers: dict[str, str] | None = None) -> FakeStream:
     stream = FakeStream(path=method, authority=service, headers=headers)
     stream.request.raw_method = b""
-    stream._route = router.route(stream)
+    stream.found_route = router.route(stream)
     return stream
 
 

@@ -99,10 +99,11 @@ class Router(RouterFilter):
 
     def on_request(self, stream: Stream) -> Verdict:
         """Answer, redirect or forward, as the route says."""
-        route = stream.route
+        route = stream.found_route or self.route(stream)
         if route is None:
             self._no_route.value += 1
             return stream.reply(404, details="route_not_found", flag="NR")
+        stream.found_route = route
         plan = route.plan  # type: ignore[attr-defined]  # the routes that ``route`` gives are PlannedRoute
         if plan.action is None:
             return self._answer(stream, plan)

@@ -1,11 +1,12 @@
-"""Tests of plait.stream.joined."""
+"""Tests of plait.stream.writing."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 
-from plait.stream.joined import Joined
+from plait.api import Counter
+from plait.stream.writing import Joined
 
 
 class Takes:
@@ -29,7 +30,7 @@ class Takes:
 
 async def made() -> tuple[Takes, Joined]:
     transport = Takes()
-    return transport, Joined(transport)  # type: ignore[arg-type]  # as much of one as is used
+    return transport, Joined(transport, Counter("sent"))  # type: ignore[arg-type]  # as much of one as is used
 
 
 def test_frames_of_one_turn_go_out_together() -> None:
