@@ -65,6 +65,8 @@ from plait_protocol_bolt.writer import FrameWriter
 
 _NONE: list[Event] = []
 _status = STATUSES.get
+_unpack_request = WHOLE_REQUEST.unpack_from
+_unpack_response = WHOLE_RESPONSE.unpack_from
 _LONGEST_HEAD = 22 + 2 * 0xFFFF
 
 
@@ -274,7 +276,7 @@ class FrameReader:
         at, end, whole_to, known = 0, len(data), self._whole_to, KNOWN
         last = end - 22
         while at <= last:
-            front, id, timeout_ms, class_length, block_length, length = WHOLE_REQUEST.unpack_from(data, at)
+            front, id, timeout_ms, class_length, block_length, length = _unpack_request(data, at)
             block_at = at + 22 + class_length
             content_at = block_at + block_length
             behind = content_at + length
@@ -310,7 +312,7 @@ class FrameReader:
         at, end, whole_to = 0, len(data), self._whole_to
         last = end - 20
         while at <= last:
-            front, id, status, class_length, block_length, length = WHOLE_RESPONSE.unpack_from(data, at)
+            front, id, status, class_length, block_length, length = _unpack_response(data, at)
             block_at = at + 20 + class_length
             content_at = block_at + block_length
             behind = content_at + length
