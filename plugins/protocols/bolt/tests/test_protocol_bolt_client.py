@@ -128,7 +128,7 @@ def test_a_request_of_another_protocol_becomes_a_frame() -> None:
 def test_ids_do_not_come_twice_on_a_connection() -> None:
     codec = BoltClient()
     assert [codec.next_id() for _ in range(3)] == [1, 2, 3]
-    codec._next_id = 0x7FFFFFFD
+    codec._ids = iter(range(0x7FFFFFFE, 0x7FFFFFFF))
     assert codec.next_id() == 0x7FFFFFFE
     assert codec.reusable is BoltClient().reusable
     assert codec.next_id() == 0x7FFFFFFF

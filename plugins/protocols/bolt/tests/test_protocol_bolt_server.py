@@ -105,12 +105,22 @@ def test_what_the_frame_of_v2_says() -> None:
     assert (response.native.status, response.native.timeout_ms, response.native.command) == (2, 0, 2)
 
 
-def test_the_method_that_node_does_not_name_is_read_from_the_content() -> None:
-    request = one(BoltServer(), frames("node_v1")[0])
+@pytest.mark.parametrize("layout", [V1, V2, V2_CRC])
+def test_a_frame_says_how_long_its_content_is(layout: int) -> None:
+    for message in (one(BoltServer(), call(b"12345", layout=layout)), reply(b"12345", layout)):
+        assert isinstance(message.native, BoltFrame)
+        assert (message.native.content_length, message.body) == (5, b"12345")
+
+
+@pytest.mark.parametrize("name", ["node_v1", "node_v2ver1", "node_v2ver2crc"])
+def test_the_method_that_node_does_not_name_is_read_from_the_content(name: str) -> None:
+    request = one(BoltServer(), frames(name)[0])
     assert request.authority == "com.nodejs.test.TestService:1.0"
     assert request.path == "plus"
     request.path = "minus"
     assert request.raw_path == b"minus"
+    request.path = ""
+    assert request.raw_path == b"plus"
 
 
 def test_a_content_that_names_no_method_leaves_the_path_empty() -> None:
@@ -178,6 +188,16 @@ def test_a_changed_response_is_written_anew() -> None:
     assert isinstance(back, Response)
     assert list(back.headers) == [("sofa_head_response_error", "true"), ("x-by", "plait")]
     assert back.body == b"short"
+
+
+@pytest.mark.parametrize("layout", [V1, V2, V2_CRC])
+def test_a_body_of_the_same_length_goes_out_in_the_place_of_what_came(layout: int) -> None:
+    request, response = one(BoltServer(), call(b"abc", layout=layout)), reply(b"abc", layout)
+    request.body = response.body = b"xyz"
+    assert one(BoltServer(), BoltClient().encode_request(request, 5)).body == b"xyz"
+    (back,) = BoltClient().feed(BoltServer().encode_response(request, response))
+    assert isinstance(back, Response)
+    assert back.body == b"xyz"
 
 
 @pytest.mark.parametrize("name", ["java_sofarpc_say", "node_v2ver2crc", "node_v2ver1"])

@@ -79,6 +79,38 @@ def test_front_of_one_serialization_is_not_taken_for_another() -> None:
     assert request(frame(FRONT), codec).path == "m"
 
 
+def test_calls_that_nobody_waits_for_are_told_from_others_with_the_same_front() -> None:
+    codec = DubboServer()
+    flags = (0xC2, 0xC2, 0x82, 0x82, 0xC2)
+    for cut in (1, len(flags)):
+        data = [frame(FRONT, flag) for flag in flags]
+        reads = [b"".join(data[at : at + cut]) for at in range(0, len(data), cut)]
+        made = [event for read in reads for event in codec.feed(read) if isinstance(event, Request)]
+        assert [one.oneway for one in made] == [not flag & 0x40 for flag in flags]
+        assert [one.timeout_s for one in made] == [-1.0 if flag & 0x40 else 0.0 for flag in flags]
+
+
+def test_a_front_that_cannot_be_read_says_nothing_of_the_next_one() -> None:
+    codec = DubboServer()
+    assert request(frame(b"no lines", 0xC0 | 21), codec).path == ""
+    assert request(frame(b'"2.0.2"\n"P"\n"1.0.0"\n"m"\n', 0xC0 | 21), codec).path == "m"
+
+
+@pytest.mark.parametrize("make", [DubboServer, DubboClient])
+@pytest.mark.parametrize("length", [len(FRONT), 1000, 1 << 29, 0x80000000])
+def test_framing_that_is_lost_behind_a_frame_is_noticed_whatever_length_follows(
+    make: type[DubboServer | DubboClient], length: int
+) -> None:
+    sound = frame(FRONT) if make is DubboServer else frame(b"\x95", 0x02, status=20)
+    magic = b"\xda\xbb" if length == 0x80000000 else b"\xda\xbc"
+    wrong = magic + sound[2:12] + length.to_bytes(4) + FRONT
+    events = make().feed(sound + wrong)
+    assert [type(event).kind for event in events] == [type(events[0]).kind, Fault.kind]
+    fault = events[1]
+    assert isinstance(fault, Fault)
+    assert (fault.error.counter, fault.error.survives) == ("dubbo.bad_frame", False)
+
+
 def test_front_is_not_looked_for_behind_the_frame() -> None:
     codec = DubboServer()
     request(frame(FRONT), codec)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from plait.api import ClientCodec, Event, Request
 from plait_protocol_bolt.block import EMPTY, METHOD, SERVICE, TARGET_SERVICE
@@ -50,7 +50,7 @@ class BoltClient(ClientCodec):
         self._outgoing = Outgoing(self._options.max_frame_bytes)
         self._writer = self._outgoing.writer
         self._reader = FrameReader(self._options, True, self.output, self._writer)
-        self._next_id: int = 0
+        self._ids: Iterator[int] = iter(range(1, _LAST_ID))
 
     def feed(self, data: bytes) -> Sequence[Event]:
         """Responses, and the pieces of those that are long."""
@@ -66,21 +66,25 @@ class BoltClient(ClientCodec):
 
     def next_id(self) -> int:
         """The next number: none comes twice on a connection, which retires after the last."""
-        id = self._next_id = self._next_id + 1
-        if id >= _LAST_ID:
-            self.reusable = False
-            self._next_id = 0
-        return id
+        return next(self._ids, 0) or self._last_id()
+
+    def _last_id(self) -> int:
+        self.reusable = False
+        self._ids = iter(range(1, _LAST_ID))
+        return _LAST_ID
 
     def encode_request(self, request: Request, id: int) -> bytes:
         """A request under ``id``, in the cluster's version or its own. Raises LocalProtocolError."""
         layout, body = self._layout, request.body
-        if type(request) is BoltRequest and len(body) == request.content_length and not self._writer.busy:
-            headers = request.made_headers
-            same = not layout or (layout == V1) == (request.layout == V1)
-            if same and (headers is None or not headers.changed):
-                written = b"".join((request.front, id.to_bytes(4, "big"), request.rest, body))
-                return written if request.layout != V2_CRC else checked(written, b"")
+        if (
+            type(request) is BoltRequest
+            and body is request.raw
+            and (not layout or (layout == V1) == (request.layout == V1))
+            and (request.made_headers is None or not request.made_headers.changed)
+            and not self._writer.busy
+        ):
+            written = b"".join((request.front, id.to_bytes(4), request.rest, body))
+            return written if request.layout != V2_CRC else checked(written, b"")
         frame = request.native
         if type(frame) is not BoltFrame:
             return self._encode_foreign(request, id)

@@ -56,10 +56,10 @@ V2_REQUEST = Struct(">BBBHBIBBiHHI")
 V2_RESPONSE = Struct(">BBBHBIBBHHHI")
 
 # The same fixed parts of v1, with the five bytes in front of the id as they are: what most frames begin with.
-WHOLE_REQUEST = Struct(">5sIBiHHI")
+WHOLE_REQUEST = Struct(">5sIxiHHI")
 WHOLE_RESPONSE = Struct(">5sIxHHHI")
-V1_REQUESTS = {b"\1\1\0\1\1": False, b"\1\2\0\1\1": True}
-"""Those five bytes, and whether the request is one-way."""
+V1_CALL = b"\1\1\0\1\1"
+V1_ONEWAY_CALL = b"\1\2\0\1\1"
 V1_ANSWER = b"\1\0\0\2\1"
 
 LONGEST_SHORT = 0x7FFF

@@ -2,134 +2,105 @@
 
 Most calls pass with nobody looking at their headers, and go on as they came but for the id. So a message keeps its
 head in two pieces, ``front`` of the id and the ``rest`` behind it; ``headers`` and ``native`` are made late.
+
+``FrameReader`` makes a message of each frame and sets what the frame says; ``__init__`` sets the rest. It takes no
+arguments, because handing them over would cost as much as reading the frame.
 """
 
 from __future__ import annotations
 
 from plait.api import Headers, LazyRequest, LazyResponse
-from plait_protocol_bolt.answers import APPLICATION_EXCEPTION, STATUSES
 from plait_protocol_bolt.block import BoltBlock
-from plait_protocol_bolt.content import method_of
-from plait_protocol_bolt.frame import BoltFrame
-
-_status = STATUSES.get
+from plait_protocol_bolt.content import SOFA_REQUEST, method_of
+from plait_protocol_bolt.frame import HESSIAN, V1, BoltFrame
 
 
 class BoltRequest(LazyRequest):
-    """A request whose content has ``content_length`` bytes, all of them in ``body`` or none.
+    """A request. Its content is in ``body``, and as it came in ``raw``.
 
-    ``told_method`` is None where the method stands in the content only: ``raw_path`` looks for it there when it is
-    asked for, or in ``beginning`` of a content that comes in pieces. ``answered`` is set by the codec.
+    Of a content that comes in pieces nothing is in ``body``; ``raw`` is its beginning where the method stands in there,
+    and None elsewhere. ``answered`` is set by the codec.
     """
 
-    __slots__ = (
-        "answered",
-        "beginning",
-        "block",
-        "content_length",
-        "front",
-        "layout",
-        "rest",
-        "told_method",
-    )
+    __slots__ = ("_method", "answered", "block", "front", "layout", "rest")
+    layout: int
+    front: bytes
+    rest: bytes
+    block: BoltBlock
 
-    def __init__(
-        self,
-        layout: int,
-        front: bytes,
-        id: int,
-        rest: bytes,
-        content: bytes,
-        content_length: int,
-        block: BoltBlock,
-        service: bytes,
-        method: bytes | None,
-    ) -> None:
-        # What Request.__init__ does, without the call: this runs for every request.
+    def __init__(self) -> None:
         self.made_headers = None
         self.made_native = None
-        self.id = id
-        self.body = content
         self.end = True
         self.trailers = None
-        self.raw = None
         self.protocol = "bolt"
         self.raw_method = b""
-        self.raw_authority = service
         self.raw_scheme = b""
         self.upgrade = b""
         self.oneway = False
         self.timeout_s = 0.0
-        self.layout: int = layout
-        self.front: bytes = front
-        self.rest: bytes = rest
-        self.content_length: int = content_length
-        self.block: BoltBlock = block
-        self.told_method: bytes | None = method
-        self.beginning: bytes = b""
         self.answered: bool = False
+        self._method: bytes | None = None
 
     @property
     def raw_path(self) -> bytes:
-        """The method; empty where nothing says."""
-        method = self.told_method
+        """The method, for which the content is read where no header names it; empty where nothing does."""
+        method = self._method
         if method is None:
-            method = self.told_method = method_of(self.beginning or self.body)
+            method = self._method = self.block.method or self._method_in_content()
         return method
 
     @raw_path.setter
     def raw_path(self, value: bytes) -> None:
-        self.told_method = value or None
+        self._method = value or self._method_in_content()
+
+    def _method_in_content(self) -> bytes:
+        rest = self.rest
+        at = 5 if self.layout == V1 else 6
+        class_at = at + 8
+        class_length = int.from_bytes(rest[at : at + 2])
+        if rest[0] != HESSIAN or rest[class_at : class_at + class_length] != SOFA_REQUEST:
+            return b""
+        return method_of(self.body if self.end else self.raw or b"")
 
     def make_headers(self) -> Headers:
         return Headers(self.block)
 
     def make_native(self) -> BoltFrame:
-        frame = BoltFrame(_head(self), self.layout, self.content_length, self.block)
-        frame.beginning = self.beginning
+        frame = _frame(self, 9)
+        if not self.end:
+            frame.beginning = self.raw or b""
         return frame
 
 
 class BoltResponse(LazyResponse):
-    """A response with a content as that of requests; ``code`` is the frame's status."""
+    """A response with its content as that of a request, but without a beginning; ``code`` is the frame's status."""
 
-    __slots__ = ("block", "content_length", "front", "layout", "rest")
+    __slots__ = ("block", "front", "layout", "rest")
+    layout: int
+    front: bytes
+    rest: bytes
+    block: BoltBlock
 
-    def __init__(
-        self,
-        layout: int,
-        front: bytes,
-        id: int,
-        rest: bytes,
-        content: bytes,
-        content_length: int,
-        block: BoltBlock,
-        code: int,
-    ) -> None:
+    def __init__(self) -> None:
         self.made_headers = None
         self.made_native = None
-        self.id = id
-        self.body = content
         self.end = True
         self.trailers = None
-        self.raw = None
         self.protocol = "bolt"
-        self.status = _status(code, 500)
-        self.code = code
-        self.reason = APPLICATION_EXCEPTION if block.failed and not code else b""
-        self.layout: int = layout
-        self.front: bytes = front
-        self.rest: bytes = rest
-        self.content_length: int = content_length
-        self.block: BoltBlock = block
+        self.reason = b""
 
     def make_headers(self) -> Headers:
         return Headers(self.block)
 
     def make_native(self) -> BoltFrame:
-        return BoltFrame(_head(self), self.layout, self.content_length, self.block)
+        return _frame(self, 7)
 
 
-def _head(message: BoltRequest | BoltResponse) -> bytes:
-    """Everything in front of the content, as it came."""
-    return b"".join((message.front, message.id.to_bytes(4, "big"), message.rest))
+def _frame(message: BoltRequest | BoltResponse, length_at: int) -> BoltFrame:
+    """The frame of a message, in whose ``rest`` the content's length stands at ``length_at``; v2 has a byte more."""
+    if message.layout != V1:
+        length_at += 1
+    head = b"".join((message.front, message.id.to_bytes(4), message.rest))
+    length = int.from_bytes(message.rest[length_at : length_at + 4])
+    return BoltFrame(head, message.layout, length, message.block)

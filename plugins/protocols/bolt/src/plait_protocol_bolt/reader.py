@@ -32,7 +32,7 @@ from plait.api import (
     RemoteProtocolError,
     Reset,
 )
-from plait_protocol_bolt.answers import CODEC_EXCEPTION, NO_PROCESSOR
+from plait_protocol_bolt.answers import APPLICATION_EXCEPTION, CODEC_EXCEPTION, NO_PROCESSOR, STATUSES
 from plait_protocol_bolt.block import EMPTY, KNOWN, BlockError, block_of
 from plait_protocol_bolt.content import LOOKED_AT_BYTES, SOFA_REQUEST
 from plait_protocol_bolt.frame import (
@@ -45,8 +45,9 @@ from plait_protocol_bolt.frame import (
     RESPONSE_TYPE,
     V1,
     V1_ANSWER,
+    V1_CALL,
+    V1_ONEWAY_CALL,
     V1_REQUEST,
-    V1_REQUESTS,
     V1_RESPONSE,
     V2,
     V2_CRC,
@@ -63,6 +64,9 @@ from plait_protocol_bolt.options import BoltOptions
 from plait_protocol_bolt.writer import FrameWriter
 
 _NONE: list[Event] = []
+_status = STATUSES.get
+_unpack_request = WHOLE_REQUEST.unpack_from
+_unpack_response = WHOLE_RESPONSE.unpack_from
 _LONGEST_HEAD = 22 + 2 * 0xFFFF
 
 
@@ -207,17 +211,22 @@ class FrameReader:
             id_at = at + 5 if layout == V1 else at + 6
             front = data[at:id_at]
             rest = data[id_at + 4 : content_begin]
-            content = b"" if streamed else data[content_begin : content_begin + length]
+            content = None if streamed else data[content_begin : content_begin + length]
             if type != RESPONSE_TYPE:
                 if self._client or command != REQUEST_COMMAND:
                     self._small(events, layout, type, command, id, data[at:content_begin])
                     self._skip = content_at + length + trailer
                     continue
                 class_name = data[at + fixed : block_at]
-                hidden = not block.method and codec == HESSIAN and class_name == SOFA_REQUEST
-                method = None if hidden else block.method
-                service = block.service or class_name
-                request = BoltRequest(layout, front, id, rest, content, length, block, service, method)
+                request = BoltRequest()
+                request.layout = layout
+                request.front = front
+                request.id = id
+                request.rest = rest
+                request.body = content or b""
+                request.raw = content
+                request.block = block
+                request.raw_authority = block.service or class_name
                 if type == ONEWAY_TYPE:
                     request.oneway = True
                 if extra > 0:
@@ -227,14 +236,25 @@ class FrameReader:
                     at += size
                     continue
                 request.end = False
-                if hidden:
-                    request.beginning = data[content_begin : content_begin + LOOKED_AT_BYTES]
+                if not block.method and codec == HESSIAN and class_name == SOFA_REQUEST:
+                    request.raw = data[content_begin : content_begin + LOOKED_AT_BYTES]
             else:
                 if not self._client or command != RESPONSE_COMMAND:
                     self._small(events, layout, type, command, id, data[at:content_begin])
                     self._skip = content_at + length + trailer
                     continue
-                response = BoltResponse(layout, front, id, rest, content, length, block, extra)
+                response = BoltResponse()
+                response.layout = layout
+                response.front = front
+                response.id = id
+                response.rest = rest
+                response.body = content or b""
+                response.raw = content
+                response.block = block
+                response.code = extra
+                response.status = _status(extra, 500)
+                if block.failed and not extra:
+                    response.reason = APPLICATION_EXCEPTION
                 events.append(response)
                 if not streamed:
                     at += size
@@ -254,14 +274,13 @@ class FrameReader:
     def _requests(self, data: bytes, events: list[Event]) -> int:
         """The common case of ``read``: whole requests of v1, up to anything else; where that begins."""
         at, end, whole_to, known = 0, len(data), self._whole_to, KNOWN
-        while end - at >= 22:
-            front, id, codec, extra, class_length, block_length, length = WHOLE_REQUEST.unpack_from(data, at)
-            oneway = V1_REQUESTS.get(front)
-            class_at = at + 22
-            block_at = class_at + class_length
+        last = end - 22
+        while at <= last:
+            front, id, timeout_ms, class_length, block_length, length = _unpack_request(data, at)
+            block_at = at + 22 + class_length
             content_at = block_at + block_length
             behind = content_at + length
-            if oneway is None or length > whole_to or behind > end:
+            if length > whole_to or behind > end or (front != V1_CALL and front != V1_ONEWAY_CALL):
                 break
             source = data[block_at:content_at]
             block = known.get(source)
@@ -270,16 +289,18 @@ class FrameReader:
                     block = block_of(source)
                 except BlockError:
                     break
-            service = block.service or data[class_at:block_at]
-            method: bytes | None = block.method
-            if not method and codec == HESSIAN and data[class_at:block_at] == SOFA_REQUEST:
-                method = None
-            rest, content = data[at + 9 : content_at], data[content_at:behind]
-            request = BoltRequest(V1, front, id, rest, content, length, block, service, method)
-            if oneway:
+            request = BoltRequest()
+            request.layout = V1
+            request.front = front
+            request.id = id
+            request.rest = data[at + 9 : content_at]
+            request.body = request.raw = data[content_at:behind]
+            request.block = block
+            request.raw_authority = block.service or data[at + 22 : block_at]
+            if front != V1_CALL:
                 request.oneway = True
-            if extra > 0:
-                request.timeout_s = extra / 1000
+            if timeout_ms > 0:
+                request.timeout_s = timeout_ms / 1000
             events.append(request)
             at = behind
         if at:
@@ -287,24 +308,34 @@ class FrameReader:
         return at
 
     def _responses(self, data: bytes, events: list[Event]) -> int:
-        """The same for a client: whole responses of v1."""
-        at, end, whole_to, known = 0, len(data), self._whole_to, KNOWN
-        while end - at >= 20:
-            front, id, status, class_length, block_length, length = WHOLE_RESPONSE.unpack_from(data, at)
+        """The same for a client: whole responses of v1, most of which have no headers."""
+        at, end, whole_to = 0, len(data), self._whole_to
+        last = end - 20
+        while at <= last:
+            front, id, status, class_length, block_length, length = _unpack_response(data, at)
             block_at = at + 20 + class_length
             content_at = block_at + block_length
             behind = content_at + length
             if length > whole_to or behind > end or front != V1_ANSWER:
                 break
-            source = data[block_at:content_at]
-            block = known.get(source)
-            if block is None:
+            block = EMPTY
+            if block_length:
                 try:
-                    block = block_of(source)
+                    block = block_of(data[block_at:content_at])
                 except BlockError:
                     break
-            rest, content = data[at + 9 : content_at], data[content_at:behind]
-            events.append(BoltResponse(V1, front, id, rest, content, length, block, status))
+            response = BoltResponse()
+            response.layout = V1
+            response.front = front
+            response.id = id
+            response.rest = data[at + 9 : content_at]
+            response.body = response.raw = data[content_at:behind]
+            response.block = block
+            response.code = status
+            response.status = _status(status, 500) if status else 200
+            if block.failed and not status:
+                response.reason = APPLICATION_EXCEPTION
+            events.append(response)
             at = behind
         if at:
             self.layout = V1

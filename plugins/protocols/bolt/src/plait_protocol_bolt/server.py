@@ -68,11 +68,15 @@ class BoltServer(ServerCodec):
         else:
             layout = self._reader.layout
         body = response.body
-        if type(response) is BoltResponse and len(body) == response.content_length and not self._writer.busy:
-            headers, came = response.made_headers, response.layout
-            if (headers is None or not headers.changed) and (came == layout or (layout == V1) == (came == V1)):
-                written = b"".join((response.front, request.id.to_bytes(4, "big"), response.rest, body))
-                return written if came != V2_CRC else checked(written, b"")
+        if (
+            type(response) is BoltResponse
+            and response.layout == layout
+            and body is response.raw
+            and (response.made_headers is None or not response.made_headers.changed)
+            and not self._writer.busy
+        ):
+            written = b"".join((response.front, request.id.to_bytes(4), response.rest, body))
+            return written if layout != V2_CRC else checked(written, b"")
         frame = response.native
         if type(frame) is not BoltFrame:
             return self._encode_foreign(request, response, layout)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 
 from plait.api import (
     ClientCodec,
@@ -18,6 +19,7 @@ from plait.api import (
     Response,
     Window,
 )
+from plait_protocol_dubbo.call import DubboResult
 from plait_protocol_dubbo.forms import FORMS, HESSIAN
 from plait_protocol_dubbo.frame import (
     BAD_REQUEST,
@@ -25,13 +27,19 @@ from plait_protocol_dubbo.frame import (
     HEAD,
     HEAD_BYTES,
     HESSIAN2,
+    LONGEST_BODY,
     MAGIC,
+    MAGIC_BYTES,
     READONLY,
     REQUEST,
+    REQUEST_HEAD,
+    RESPONSE_HEAD,
+    RESPONSE_LEADS,
     SERIALIZATION,
     TWO_WAY,
 )
 from plait_protocol_dubbo.front import FRONT_BYTES
+from plait_protocol_dubbo.local import HTTP_STATUSES
 from plait_protocol_dubbo.messages import DubboRequest, DubboResponse
 from plait_protocol_dubbo.options import DubboOptions
 from plait_protocol_dubbo.reader import Reader, fault, not_dubbo
@@ -39,8 +47,9 @@ from plait_protocol_dubbo.rewrite import request_body
 from plait_protocol_dubbo.server import answer_event
 from plait_protocol_dubbo.writer import Writer
 
-_unpack = HEAD.unpack_from
+_unpack = RESPONSE_HEAD.unpack_from
 _pack = HEAD.pack
+_pack_request = REQUEST_HEAD.pack
 _DEFAULTS = DubboOptions()
 _MANY = 1 << 30
 
@@ -62,25 +71,24 @@ class DubboClient(ClientCodec):
         self._dead = False
         self._longest = options.max_frame_bytes
         self._whole_to = self._reader.whole_to
-        self._id = 0
+        self._ids = count(1)
         self._widened = False  # streams are welcome again, and the core was not told
 
     # writing
 
     def next_id(self) -> int:
         """Ids count up; a connection does not live for the 2**63 that there are."""
-        self._id += 1
-        return self._id
+        return next(self._ids)
 
     def encode_request(self, request: Request, id: int) -> bytes:
         """The request's frame under ``id``, or what is there of it."""
         if type(request) is not DubboRequest:
             raise LocalProtocolError("no Dubbo request", status=500)
-        body, headers = request.body, request.made_headers
-        if body is not request.raw or (headers is not None and headers.changed):
+        body = request.body
+        if body is not request.raw or (request.made_headers is not None and request.made_headers.changed):
             body = request_body(request)
         if request.end:
-            frame = _pack(MAGIC, request.flag, 0, id, len(body)) + body
+            frame = _pack_request(request.lead, id, len(body)) + body
             return frame if self._writer.streaming is None else self._writer.whole(frame, id)
         call = request.call
         length = call.length - len(call.body) + len(body)
@@ -116,8 +124,7 @@ class DubboClient(ClientCodec):
         """A heartbeat; nothing while a frame is written in pieces."""
         if self._writer.streaming is not None:
             return b""
-        self._id += 1
-        return _pack(MAGIC, REQUEST | TWO_WAY | EVENT | HESSIAN2, 0, self._id, 1) + b"N"
+        return _pack(MAGIC, REQUEST | TWO_WAY | EVENT | HESSIAN2, 0, next(self._ids), 1) + b"N"
 
     def unsent(self, id: int) -> int:
         """Bytes of a large request that wait behind another one."""
@@ -135,27 +142,35 @@ class DubboClient(ClientCodec):
 
     def _read(self, data: bytes, at: int) -> list[Event]:
         events: list[Event] = []
-        size = len(data)
-        while size - at >= HEAD_BYTES:
-            magic, flag, status, id, length = _unpack(data, at)
+        size, whole_to = len(data), self._whole_to
+        last = size - HEAD_BYTES
+        while at <= last:
+            lead, status, id, length = _unpack(data, at)
             body_at = at + HEAD_BYTES
             end = body_at + length
-            if magic != MAGIC or length < 0:
-                events.append(self._lost(not_dubbo()))
-                return events
-            if length > self._whole_to:
-                if length <= self._longest and size - body_at < FRONT_BYTES:
+            if length > whole_to or end > size:
+                if not lead.startswith(MAGIC_BYTES) or length > LONGEST_BODY:
+                    events.append(self._lost(not_dubbo()))
+                    return events
+                if length <= whole_to or (length <= self._longest and size - body_at < FRONT_BYTES):
                     break
-                at = self._begin(events, data, body_at, flag, status, id, length)
+                at = self._begin(events, data, body_at, lead, status, id, length)
                 continue
-            if end > size:
-                break
-            body = data[body_at:end]
+            if lead not in RESPONSE_LEADS:
+                if not lead.startswith(MAGIC_BYTES):
+                    events.append(self._lost(not_dubbo()))
+                    return events
+                self._other(events, lead[2], id, data[body_at:end])
+                at = end
+                continue
+            response = DubboResponse()
+            response.id = id
+            response.body = response.raw = data[body_at:end]
+            response.lead = lead
+            response.code = status
+            response.status = HTTP_STATUSES[status]
+            events.append(response)
             at = end
-            if flag & (REQUEST | EVENT):
-                self._other(events, flag, id, body)
-                continue
-            events.append(DubboResponse(flag, id, body, length, status))
         if at < size:
             self._between = True
             spoilt = self._reader.keep(data, at)
@@ -185,7 +200,7 @@ class DubboClient(ClientCodec):
                 events += self._read(data, taken)
         return events
 
-    def _begin(self, events: list[Event], data: bytes, at: int, flag: int, status: int, id: int, length: int) -> int:
+    def _begin(self, events: list[Event], data: bytes, at: int, lead: bytes, status: int, id: int, length: int) -> int:
         """A frame that is not gathered begins; where in ``data`` what is there of it ends."""
         end = min(at + length, len(data))
         reader = self._reader
@@ -193,16 +208,23 @@ class DubboClient(ClientCodec):
         reader.left = length - (end - at)
         reader.dropped = True
         self._between = reader.left > 0
-        if flag & (REQUEST | EVENT):
+        if lead not in RESPONSE_LEADS:
             return end
         if length > self._longest:
             text = f"a response of {length} bytes, with at most {self._longest} allowed"
-            response = Response(502, Headers([]), id, b"", "dubbo", text.encode())
-            events.append(response)
+            events.append(Response(502, Headers([]), id, b"", "dubbo", text.encode()))
             return end
         reader.dropped = False
         first = data[at : at + FRONT_BYTES]
-        events.append(DubboResponse(flag, id, first, length, status))
+        response = DubboResponse()
+        response.id = id
+        response.body = response.raw = first
+        response.end = False
+        response.lead = lead
+        response.code = status
+        response.status = HTTP_STATUSES[status]
+        response.native = DubboResult(lead[2], first, length, status)
+        events.append(response)
         if end > at + FRONT_BYTES:
             events.append(Data(data[at + FRONT_BYTES : end], not reader.left, id))
         return end

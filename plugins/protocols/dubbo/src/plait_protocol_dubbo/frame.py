@@ -26,11 +26,20 @@ from struct import Struct
 HEAD = Struct(">HBBqi")
 HEAD_BYTES = 16
 MAGIC = 0xDABB
+MAGIC_BYTES = b"\xda\xbb"
+
+# The same with magic and flags as the three bytes that they are, the *lead*: frames of one kind have one lead.
+REQUEST_HEAD = Struct(">3sxqI")
+RESPONSE_HEAD = Struct(">3sBqI")
+LONGEST_BODY = 0x7FFFFFFF
+"""The length is a signed number."""
 
 REQUEST = 0x80
 TWO_WAY = 0x40
 EVENT = 0x20
 SERIALIZATION = 0x1F
+
+RESPONSE_LEADS = frozenset(MAGIC_BYTES + bytes((flag,)) for flag in range(256) if not flag & (REQUEST | EVENT))
 
 HESSIAN2 = 2
 JAVA = 3

@@ -49,6 +49,8 @@ STATUSES = {
     frame.POOL_EXHAUSTED: 503,
 }
 """Dubbo's status in HTTP's terms; any other is 500."""
+HTTP_STATUSES = tuple(STATUSES.get(status, 500) for status in range(256))
+"""The same of every status that there can be."""
 
 _REFUSED = (401, 403)
 

@@ -2,6 +2,9 @@
 
 Most calls pass with nobody looking at their attachments, so ``native`` (``plait_protocol_dubbo.call``) and ``headers``,
 which are those attachments, are made late: each object that a call does not need is a twentieth of what it costs.
+
+The codecs make a message of each frame and set what the frame says; ``__init__`` sets the rest. It takes no arguments,
+because handing them over would cost as much as reading the frame.
 """
 
 from __future__ import annotations
@@ -10,41 +13,35 @@ from typing import cast
 
 from plait.api import Headers, LazyRequest, LazyResponse
 from plait_protocol_dubbo.call import DubboCall, DubboResult
-from plait_protocol_dubbo.frame import TWO_WAY
 from plait_protocol_dubbo.front import Front
-from plait_protocol_dubbo.local import STATUSES
-
-_status = STATUSES.get
 
 
 class DubboRequest(LazyRequest):
-    """A request. ``raw`` is the body as it came, ``length`` the whole of it; ``flag`` is the frame's."""
+    """A request. ``raw`` is the body as it came, ``lead`` are magic and flags.
 
-    __slots__ = ("flag", "front", "length")
+    Of a body that comes in pieces, ``raw`` is the first one, and ``native`` is there at once, with the length of all.
+    """
 
-    def __init__(self, flag: int, id: int, body: bytes, length: int, front: Front) -> None:
-        # What Request.__init__ does, without the call: this runs for every request.
+    __slots__ = ("front", "lead")
+    front: Front
+    lead: bytes
+
+    def __init__(self) -> None:
         self.made_headers = None
         self.made_native = None
-        self.id = id
-        self.body = self.raw = body
-        self.end = len(body) == length
+        self.end = True
         self.trailers = None
         self.protocol = "dubbo"
         self.raw_method = b""
-        self.raw_path = front.method
-        self.raw_authority = front.path
         self.raw_scheme = b""
         self.upgrade = b""
-        if flag & TWO_WAY:
-            self.oneway = False
-            self.timeout_s = -1.0  # an attachment, which the call says when it is asked
-        else:
-            self.oneway = True
-            self.timeout_s = 0.0
-        self.flag: int = flag
-        self.front: Front = front
-        self.length: int = length
+        self.oneway = False
+        self.timeout_s = -1.0  # an attachment, which the call says when it is asked
+
+    @property
+    def flag(self) -> int:
+        """The frame's flags."""
+        return self.lead[2]
 
     @property
     def call(self) -> DubboCall:
@@ -52,30 +49,26 @@ class DubboRequest(LazyRequest):
         return cast("DubboCall", self.native)
 
     def make_native(self) -> DubboCall:
-        return DubboCall(self.flag, self.raw or b"", self.length, self.front)
+        raw = self.raw or b""
+        return DubboCall(self.flag, raw, len(raw), self.front)
 
     def make_headers(self) -> Headers:
         return Headers(self.call)
 
 
 class DubboResponse(LazyResponse):
-    """A response; ``raw``, ``flag`` and ``length`` as those of requests, ``code`` is the frame's status."""
+    """A response; ``raw`` and ``lead`` as those of requests, ``code`` is the frame's status."""
 
-    __slots__ = ("flag", "length")
+    __slots__ = ("lead",)
+    lead: bytes
 
-    def __init__(self, flag: int, id: int, body: bytes, length: int, code: int) -> None:
+    def __init__(self) -> None:
         self.made_headers = None
         self.made_native = None
-        self.id = id
-        self.body = self.raw = body
-        self.end = len(body) == length
+        self.end = True
         self.trailers = None
         self.protocol = "dubbo"
-        self.status = _status(code, 500)
-        self.code = code
         self.reason = b""
-        self.flag: int = flag
-        self.length: int = length
 
     @property
     def result(self) -> DubboResult:
@@ -83,7 +76,8 @@ class DubboResponse(LazyResponse):
         return cast("DubboResult", self.native)
 
     def make_native(self) -> DubboResult:
-        return DubboResult(self.flag, self.raw or b"", self.length, self.code)
+        raw = self.raw or b""
+        return DubboResult(self.lead[2], raw, len(raw), self.code)
 
     def make_headers(self) -> Headers:
         return Headers(self.result)

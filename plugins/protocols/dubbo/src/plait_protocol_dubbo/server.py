@@ -15,6 +15,7 @@ from plait.api import (
     Response,
     ServerCodec,
 )
+from plait_protocol_dubbo.call import DubboCall
 from plait_protocol_dubbo.forms import FORMS, HESSIAN
 from plait_protocol_dubbo.frame import (
     EVENT,
@@ -22,10 +23,14 @@ from plait_protocol_dubbo.frame import (
     HEAD,
     HEAD_BYTES,
     HESSIAN2,
+    LONGEST_BODY,
     MAGIC,
+    MAGIC_BYTES,
     OK,
     READONLY,
     REQUEST,
+    REQUEST_HEAD,
+    RESPONSE_HEAD,
     SERIALIZATION,
     SERVER_ERROR,
     TWO_WAY,
@@ -39,8 +44,9 @@ from plait_protocol_dubbo.reader import Reader, fault, not_dubbo
 from plait_protocol_dubbo.rewrite import response_body
 from plait_protocol_dubbo.writer import Writer
 
-_unpack = HEAD.unpack_from
+_unpack = REQUEST_HEAD.unpack_from
 _pack = HEAD.pack
+_pack_response = RESPONSE_HEAD.pack
 _DEFAULTS = DubboOptions()
 _REFUSED_AT_MOST = 1024
 
@@ -58,6 +64,7 @@ class DubboServer(ServerCodec):
         self._longest = options.max_frame_bytes
         self._whole_to = self._reader.whole_to
         self._front = UNREADABLE  # of the last request; callers repeat themselves
+        self._lead = b""  # of the last request, when it is one to compare the next one with
         self._serialization = HESSIAN2  # of the last request
         self._refused: dict[int, int] = {}  # the flags of requests that are answered with an error, by their ids
         self._early = False  # the request that is being read in pieces is answered
@@ -71,42 +78,52 @@ class DubboServer(ServerCodec):
 
     def _read(self, data: bytes, at: int) -> list[Event]:
         events: list[Event] = []
-        size = len(data)
-        while size - at >= HEAD_BYTES:
-            magic, flag, _, id, length = _unpack(data, at)
+        size, whole_to = len(data), self._whole_to
+        last = size - HEAD_BYTES
+        front, known = self._front, self._lead
+        oneway, beginning = False, front.raw
+        while at <= last:
+            lead, id, length = _unpack(data, at)
             body_at = at + HEAD_BYTES
             end = body_at + length
-            if magic != MAGIC or length < 0:
-                events.append(self._lost(not_dubbo()))
-                return events
-            if length > self._whole_to:
-                if length <= self._longest and size - body_at < FRONT_BYTES:
+            if length > whole_to or end > size:
+                if not lead.startswith(MAGIC_BYTES) or length > LONGEST_BODY:
+                    events.append(self._lost(not_dubbo()))
+                    return events
+                if length <= whole_to or (length <= self._longest and size - body_at < FRONT_BYTES):
                     break
-                at = self._begin(events, data, body_at, flag, id, length)
+                at = self._begin(events, data, body_at, lead, id, length)
                 continue
-            if end > size:
-                break
-            if flag & (REQUEST | EVENT) != REQUEST:
-                self._other(events, flag, id, data[body_at:end])
-                at = end
-                continue
-            front = self._front
-            serialization = flag & SERIALIZATION
-            if (
-                serialization != self._serialization
-                or not data.startswith(front.raw, body_at)
-                or not 0 < front.length <= length
-            ):
+            at = end
+            body = data[body_at:end]
+            if lead != known or not body.startswith(beginning):
+                if not lead.startswith(MAGIC_BYTES):
+                    events.append(self._lost(not_dubbo()))
+                    return events
+                flag = lead[2]
+                if flag & (REQUEST | EVENT) != REQUEST:
+                    self._other(events, flag, id, body)
+                    continue
                 try:
-                    front = read_front(serialization, data, body_at, end)
+                    front = read_front(flag & SERIALIZATION, body, 0, length)
                 except BrokenFront as error:
                     events.append(self._broken(flag, id, str(error)))
-                    at = end
                     continue
-                self._front = front
-                self._serialization = serialization
-            events.append(DubboRequest(flag, id, data[body_at:end], length, front))
-            at = end
+                oneway, beginning = not flag & TWO_WAY, front.raw
+                known = b"" if oneway or not beginning else lead
+                self._front, self._lead = front, known
+                self._serialization = flag & SERIALIZATION
+            request = DubboRequest()
+            request.id = id
+            request.body = request.raw = body
+            request.raw_authority = front.path
+            request.raw_path = front.method
+            request.front = front
+            request.lead = lead
+            if oneway:
+                request.oneway = True
+                request.timeout_s = 0.0
+            events.append(request)
         if at < size:
             self._between = True
             spoilt = self._reader.keep(data, at)
@@ -137,9 +154,10 @@ class DubboServer(ServerCodec):
                 events += self._read(data, taken)
         return events
 
-    def _begin(self, events: list[Event], data: bytes, at: int, flag: int, id: int, length: int) -> int:
+    def _begin(self, events: list[Event], data: bytes, at: int, lead: bytes, id: int, length: int) -> int:
         """A frame that is not gathered begins; where in ``data`` what is there of it ends."""
         end = min(at + length, len(data))
+        flag = lead[2]
         reader = self._reader
         self._early = False
         piece = b""
@@ -161,7 +179,19 @@ class DubboServer(ServerCodec):
             else:
                 reader.dropped = False
                 first = data[at : at + FRONT_BYTES]
-                events.append(DubboRequest(flag, id, first, length, front))
+                request = DubboRequest()
+                request.id = id
+                request.body = request.raw = first
+                request.end = False
+                request.raw_authority = front.path
+                request.raw_path = front.method
+                request.front = front
+                request.lead = lead
+                request.native = DubboCall(flag, first, length, front)
+                if not flag & TWO_WAY:
+                    request.oneway = True
+                    request.timeout_s = 0.0
+                events.append(request)
                 piece = data[at + FRONT_BYTES : end]
         reader.id = id
         reader.left = length - (end - at)
@@ -211,16 +241,15 @@ class DubboServer(ServerCodec):
 
     def encode_response(self, request: Request, response: Response) -> bytes:
         """The response's frame under the id that the caller gave, or what is there of it."""
-        id = request.id
-        if self._between and id == self._reader.id:
+        if self._between and request.id == self._reader.id:
             self._early = True
         if type(response) is not DubboResponse:
             return self._encode_other(request, response)
-        body, headers = response.body, response.made_headers
-        if body is not response.raw or (headers is not None and headers.changed):
+        id, body = request.id, response.body
+        if body is not response.raw or (response.made_headers is not None and response.made_headers.changed):
             body = response_body(request, response)
         if response.end:
-            frame = _pack(MAGIC, response.flag, response.code, id, len(body)) + body
+            frame = _pack_response(response.lead, response.code, id, len(body)) + body
             return frame if self._writer.streaming is None else self._writer.whole(frame, id)
         result = response.result
         length = result.length - len(result.body) + len(body)
