@@ -251,7 +251,7 @@ def test_a_successor_goes_on_counting_where_its_predecessor_was() -> None:
     stats = ClusterStats(store, "c")
     before, after = Cluster(ClusterConfig("c"), stats), Cluster(ClusterConfig("c", connect_timeout_s=1), stats)
     before.requests_active, after.requests_active = 2, 1
-    stats.code(200).value += 3
+    stats.codes[200].value += 3
     taken = store.take()
     assert taken.counters["cluster.c.upstream_rq_2xx"] == 3
     assert taken.counters["cluster.c.upstream_rq_completed"] == 3

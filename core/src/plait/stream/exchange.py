@@ -2,7 +2,7 @@
 
 It reads from top to bottom: the request's head runs through the filters to the router, its body follows it upstream
 (the methods under "the way on", which ``plait.stream.onward`` has); the response comes back through ``respond`` and
-``send_data``; ``_finish`` tells everybody and lets go.
+``send_data``; ``ServerConnection.finish`` tells everybody and lets go.
 
 Two things are elsewhere, because most streams never need them: ``plait.stream.bodies`` takes data through filters, and
 ``plait.stream.waiting`` keeps what arrives while a filter waits. The stream's direction is then *held*.
@@ -180,7 +180,7 @@ class ServerStream(Stream):
             self.request_done = True  # that says all about the rest of it
             if frame:
                 owner.write(frame)
-        self._finish()
+        owner.finish(self)
         if frame is None:
             owner.abort()
 
@@ -431,7 +431,7 @@ class ServerStream(Stream):
                 owner.write_output()
         if response.end:
             if not (owner.flow_controlled and self._held_back(True)):
-                self._finish()
+                owner.finish(self)
         else:
             self.begun = True
             if owner.flow_controlled:
@@ -476,7 +476,7 @@ class ServerStream(Stream):
         if frame:
             owner.write(frame)
         if not (owner.flow_controlled and self._held_back(end)) and end:
-            self._finish()
+            owner.finish(self)
 
     def send_trailers(self, trailers: Headers) -> None:
         """The response's trailers came from upstream; they end it."""
@@ -503,7 +503,7 @@ class ServerStream(Stream):
         if frame:
             self.owner.write(frame)
         if not (self.owner.flow_controlled and self._held_back(True)):
-            self._finish()
+            self.owner.finish(self)
 
     def _held_back(self, end: bool) -> bool:
         """Whether the peer's window keeps the ``end`` of the response back; where it keeps much, upstream is to wait.
@@ -525,7 +525,7 @@ class ServerStream(Stream):
         unsent = self.owner.codec.unsent(self.request.id)
         if self.ending:
             if not unsent:
-                self._finish()
+                self.owner.finish(self)
         elif self.forwarded and unsent <= HELD_BYTES and not self.owner.write_paused and not self.response_held:
             self.resume_upstream()
 
@@ -546,30 +546,17 @@ class ServerStream(Stream):
         """The request went on its way, and there is no response to wait for."""
         if not self.finished:
             self.replied = True
-            self._finish()
+            self.owner.finish(self)
 
     def abandon(self, reason: str, flag: str) -> None:
         """The connection is gone, or the peer gave the stream up: nobody can be answered."""
         if not self.finished:
             self.flags = (*self.flags, flag)
             self.details = reason
-            self._finish()
+            self.owner.finish(self)
 
-    def _finish(self) -> None:
-        self.finished = True
-        response = self.response
-        # an answer that came in one piece has just begun
-        self.ended = self.response_started if response is not None and response.end else _now()
-        if self.forwarded:
-            self.cancel_upstream(self.details)
-        if self.waiting is not None:
-            self.waiting.cancel()
-            self.waiting = None
-        if self.chain.on_end:
-            self._tell_end()
-        self.owner.stream_finished(self)
-
-    def _tell_end(self) -> None:
+    def tell_end(self) -> None:
+        """Tell the filters that asked for it."""
         for call in self.chain.on_end:
             try:
                 call(self)

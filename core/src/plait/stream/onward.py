@@ -266,11 +266,7 @@ class OnwardStream(ServerStream):
         status = response.status
         if self._tries is not None and self._tries_again(self._tries, response):
             return
-        codes = self.cluster.stats.codes
-        if status in codes:
-            codes[status].value += 1
-        else:
-            self.cluster.stats.code(status).value += 1
+        self.cluster.stats.codes[status].value += 1
         if response.end:
             self.upstream_over(now)
         if not self.details:
@@ -332,7 +328,7 @@ class OnwardStream(ServerStream):
         self._fail(status, reason, flag, details)
 
     def _fail(self, status: int, reason: str, flag: str, details: str) -> None:
-        self.cluster.stats.code(status).value += 1
+        self.cluster.stats.codes[status].value += 1
         self.upstream_over()
         headers = _OVERLOADED if flag == "UO" else None
         self.reply(status, reason, details=details, flag=flag, headers=headers)
@@ -445,7 +441,7 @@ class OnwardStream(ServerStream):
             for mirror in self._body.mirrors:
                 mirror.give_up()  # the rest of the request will not come
         if completed:
-            cluster.stats.rq_time.values.append((completed - self.sent_at) * 1000)
+            cluster.stats.took((completed - self.sent_at) * 1000)
 
     # back-pressure
 

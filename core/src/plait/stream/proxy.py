@@ -10,7 +10,6 @@ import asyncio
 import logging
 import math
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, cast
 
@@ -63,6 +62,19 @@ class _Codes(dict[int, Counter]):
         return counter
 
 
+class _Statuses(dict[int, Counter]):
+    """The counter of its class for every status."""
+
+    def __init__(self, classes: Mapping[int, Counter], unusual: Counter) -> None:
+        super().__init__()
+        self._classes = classes
+        self._unusual = unusual
+
+    def __missing__(self, status: int) -> Counter:
+        counter = self[status] = self._classes.get(status // 100, self._unusual)
+        return counter
+
+
 class ProxyStats:
     """Envoy's ``http.<prefix>.downstream_…`` statistics (other protocols: their own first word), as attributes.
 
@@ -97,13 +109,13 @@ class ProxyStats:
         self.rq_timeout = counter(prefix + "downstream_rq_timeout")
         self.rq_header_timeout = counter(prefix + "downstream_rq_header_timeout")
         self.rq_idle_timeout = counter(prefix + "downstream_rq_idle_timeout")
-        self.rq_time = stats.histogram(prefix + "downstream_rq_time")
+        self.took = stats.histogram(prefix + "downstream_rq_time").values.append
         self.filter_error = counter(prefix + "filter_error")
         self.codes = _Codes(self) if rpc else None
         self.rq_local = counter(prefix + "downstream_rq_local") if rpc else Counter("")
         unusual = counter(prefix + "downstream_rq_unusual")  # a status that is in no class
-        self.classes: dict[int, Counter] = defaultdict(lambda: unusual)
-        self.classes.update({n: counter(f"{prefix}downstream_rq_{n}xx") for n in range(1, 6)})
+        self.classes = {n: counter(f"{prefix}downstream_rq_{n}xx") for n in range(1, 6)}
+        self.statuses: dict[int, Counter] = _Statuses(self.classes, unusual)
         self.cx_protocol = {name: counter(f"{prefix}downstream_cx_{name}_total") for name in self.requests}
         total, unanswered, classes = self.rq_total, self.rq_unanswered, (*self.classes.values(), unusual)
         completed = sum_of(classes)

@@ -220,21 +220,31 @@ class ServerConnection(asyncio.Protocol, Timed):
         self._requests_total.value += 1
         stream.reply(error.status, str(error), details=error.counter, flag="DPE" if error.status != 408 else "")
 
-    def stream_finished(self, stream: ServerStream) -> None:
-        """Called once by each stream: counts, logs, and goes on with what waited behind it."""
+    def finish(self, stream: ServerStream) -> None:
+        """End a stream, once: tell its filters, count, log, and go on with what waited behind it."""
+        stream.finished = True
         streams, stats, response = self.streams, self._stats, stream.response
+        # an answer that came in one piece has just begun
+        ended = stream.response_started if response is not None and response.end else _now()
+        self.last_active = stream.ended = ended
+        if stream.forwarded:
+            stream.cancel_upstream(stream.details)
+        if stream.waiting is not None:
+            stream.waiting.cancel()
+            stream.waiting = None
+        if self.chain.on_end:
+            stream.tell_end()
         streams.pop(stream.request.id, None)
-        self.last_active = ended = stream.ended
         if response is None:
             stats.rq_unanswered.value += 1
         else:
             status = response.status
-            stats.classes[status // 100].value += 1
+            stats.statuses[status].value += 1
             if stats.codes is not None:
                 stats.codes[response.code or status].value += 1
         if stream.flags:
             stats.count_flags(stream.flags)
-        stats.rq_time.values.append((ended - stream.started) * 1000)
+        stats.took((ended - stream.started) * 1000)
         if self._logs:
             self.proxy.record(stream)
         if self._lost:

@@ -68,6 +68,22 @@ class Host:
         self.pools.clear()
 
 
+class _Codes(dict[int, Counter]):
+    """Counters of responses by status, made when one is first seen; those of the classes follow from them."""
+
+    def __init__(self, stats: Stats, prefix: str) -> None:
+        super().__init__()
+        self._stats = stats
+        self._prefix = prefix
+
+    def __missing__(self, status: int) -> Counter:
+        counter = self[status] = self._stats.counter(f"{self._prefix}upstream_rq_{status}")
+        group = status // 100
+        name = f"{self._prefix}upstream_rq_{group}xx"
+        self._stats.observe(name, lambda: sum([c.value for s, c in self.items() if s // 100 == group]), grows=True)
+        return counter
+
+
 class ClusterStats:
     """Envoy's statistics of a cluster, as attributes; shared by the clusters that follow each other under a name."""
 
@@ -90,7 +106,7 @@ class ClusterStats:
         self.rq_retry_success = counter(prefix + "upstream_rq_retry_success")
         self.rq_retry_overflow = counter(prefix + "upstream_rq_retry_overflow")
         self.rq_retry_limit_exceeded = counter(prefix + "upstream_rq_retry_limit_exceeded")
-        self.rq_time = stats.histogram(prefix + "upstream_rq_time")
+        self.took = stats.histogram(prefix + "upstream_rq_time").values.append
         self.cx_total = counter(prefix + "upstream_cx_total")
         self.cx_active = gauge(prefix + "upstream_cx_active")
         self.cx_connect_fail = counter(prefix + "upstream_cx_connect_fail")
@@ -118,19 +134,9 @@ class ClusterStats:
         self.clusters: weakref.WeakSet[Cluster] = weakref.WeakSet()
         alive = self.clusters
         stats.observe(prefix + "upstream_rq_active", lambda: sum([c.requests_active for c in alive]), grows=False)
-        self.codes: dict[int, Counter] = {}
+        self.codes: dict[int, Counter] = _Codes(stats, prefix)
         codes = self.codes
         stats.observe(prefix + "upstream_rq_completed", lambda: sum([c.value for c in codes.values()]), grows=True)
-
-    def code(self, status: int) -> Counter:
-        """The counter of a status, made when it is first seen; the one of its class follows from those."""
-        counter = self.codes.get(status)
-        if counter is None:
-            counter = self.codes[status] = self._stats.counter(f"{self._prefix}upstream_rq_{status}")
-            codes, group = self.codes, status // 100
-            name = f"{self._prefix}upstream_rq_{group}xx"
-            self._stats.observe(name, lambda: sum([c.value for s, c in codes.items() if s // 100 == group]), grows=True)
-        return counter
 
     def retried(self, status: int) -> Counter:
         """Responses with a status that were not passed on, because the request was tried again."""
