@@ -249,7 +249,6 @@ class ServerStream(Stream):
             calls = calls[start:]
             self._next = 0
             self.touched = _now()
-        call = chain.terminal
         try:
             for call in calls:
                 verdict = call(self)
