@@ -36,6 +36,7 @@ from plait_filter_router.text import decode
 _log = logging.getLogger("plait.router")
 
 _SERVICE_TIME = b"x-envoy-upstream-service-time"
+_TIMED = HEADERS | {EXPECTED_TIMEOUT}
 _NUMBERS = tuple(b"%d" % number for number in range(100))
 _SHARE_OPERATIONS = "router.response_operations"
 
@@ -127,7 +128,7 @@ class Router(RouterFilter):
             headers = request.headers
             expected = plan.expected_timeout
             known = headers.block.grown.get(expected)  # only blocks that override nothing grow here
-            if known is not None and HEADERS.isdisjoint(headers.added) and EXPECTED_TIMEOUT not in headers.added:
+            if known is not None and _TIMED.isdisjoint(headers.added):
                 headers.block = known
             else:
                 if not (HEADERS.isdisjoint(headers.block.index) and HEADERS.isdisjoint(headers.added)):
@@ -147,12 +148,13 @@ class Router(RouterFilter):
         response = stream.response
         assert response is not None
         if self._tells_time and stream.details == VIA_UPSTREAM:
-            ended = stream.request_ended or stream.response_started
             headers = response.headers
-            if _SERVICE_TIME in headers.block.index:
-                headers.block = headers.block.without(_SERVICE_TIME)
+            block = headers.block
+            if _SERVICE_TIME in block.index:
+                headers.block = block.without(_SERVICE_TIME)
             headers.changed = True
-            spent_ms = int((stream.response_started - ended) * 1000)
+            started = stream.response_started
+            spent_ms = int((started - (stream.request_ended or started)) * 1000)
             headers.added[_SERVICE_TIME] = _NUMBERS[spent_ms] if spent_ms < 100 else b"%d" % spent_ms
         if not self._answers:
             return CONTINUE
