@@ -76,6 +76,15 @@ def test_streamed_request_without_length_is_chunked() -> None:
     assert codec.encode_trailers(1, Headers([(b"x", b"y")])) == b"0\r\nx: y\r\n\r\n"
 
 
+@pytest.mark.parametrize("method", [b"GET", b"HEAD"])
+def test_request_without_a_path_asks_for_the_root(method: bytes) -> None:
+    codec = Http1Client()
+    for authority in (b"", b"a", b"b"):
+        frame = codec.encode_request(Request(Headers([]), 1, method, b"", authority), 1)
+        assert frame == b"%b / HTTP/1.1\r\nhost: %b\r\n\r\n" % (method, authority)
+        codec.feed(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+
 def test_request_that_does_not_match_its_length_is_refused() -> None:
     codec = Http1Client()
     codec.encode_request(request(b"PUT", b"", (b"content-length", b"3"), end=False), 1)
