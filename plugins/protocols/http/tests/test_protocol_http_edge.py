@@ -177,6 +177,12 @@ def test_port_the_caller_came_to_can_be_named() -> None:
     assert call.headers["x-forwarded-port"] == "8080"
 
 
+def test_port_that_the_caller_names_is_kept() -> None:
+    call = Call(x_forwarded_port="443")
+    edge(use_remote_address=True, append_x_forwarded_port=True).on_request(call)
+    assert call.headers["x-forwarded-port"] == "443"
+
+
 @pytest.mark.parametrize(
     ("settings", "host", "method", "expected"),
     [

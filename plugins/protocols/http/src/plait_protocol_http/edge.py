@@ -18,6 +18,7 @@ from plait_protocol_http.request_id import RequestIds
 from plait_protocol_http.settings import EdgeSettings
 
 _FORWARDED_FOR = b"x-forwarded-for"
+_FORWARDED_PORT = b"x-forwarded-port"
 _FORWARDED_PROTO = b"x-forwarded-proto"
 _REQUEST_ID = b"x-request-id"
 _INTERNAL = b"x-envoy-internal"
@@ -57,6 +58,7 @@ _NOTABLE = frozenset(
         *_NOT_FROM_OUTSIDE,
         *_NOT_FROM_CLIENTS,
         _FORWARDED_FOR,
+        _FORWARDED_PORT,
         _FORWARDED_PROTO,
         _REQUEST_ID,
         _INTERNAL,
@@ -206,8 +208,8 @@ class HttpEdge(StreamFilter):
                 _append_to(headers, _FORWARDED_FOR, connection.peer_ip.encode(), b",")
             if not settings.xff_num_trusted_hops or headers.find(_FORWARDED_PROTO) is None:
                 headers.put(_FORWARDED_PROTO, scheme)
-            if settings.append_x_forwarded_port and headers.find(b"x-forwarded-port") is None:
-                headers.append(b"x-forwarded-port", str(connection.local_port).encode())
+            if settings.append_x_forwarded_port and headers.find(_FORWARDED_PORT) is None:
+                headers.append(_FORWARDED_PORT, str(connection.local_port).encode())
         else:
             single = forwarded is not None and b"," not in forwarded
             if headers.find(_FORWARDED_PROTO) is None:
