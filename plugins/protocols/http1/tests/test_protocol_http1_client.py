@@ -159,6 +159,26 @@ def test_chunked_response_in_pieces() -> None:
     assert codec.reusable
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"content-length: 4\r\n\r\nbody",
+        b"content-length: 8\r\n\r\nbody",
+        b"transfer-encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n",
+    ],
+)
+def test_block_knows_that_its_head_came_again(body: bytes) -> None:
+    codec, seen = Http1Client(), []
+    for _ in range(3):
+        codec.encode_request(request(), codec.next_id())
+        first = codec.feed(b"HTTP/1.1 200 OK\r\nx-a: b\r\n" + body)[0]
+        assert isinstance(first, Response)
+        if not first.end:
+            codec.feed(b"rest")
+        seen.append(first.headers.block.repeats)
+    assert seen == [False, True, True]
+
+
 def test_response_without_length_lasts_until_the_close() -> None:
     codec = sent()
     first, data = codec.feed(b"HTTP/1.1 200 OK\r\n\r\nab")

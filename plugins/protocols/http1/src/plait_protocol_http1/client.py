@@ -156,6 +156,8 @@ class Http1Client(ClientCodec):
                 head = self._parse_head(head_bytes)
             except RemoteProtocolError as error:
                 return [self._fault(error)]
+        else:
+            head.block.repeats = True
         at = end + 4
         status = head.status
         if head.plain_size == len(data) - end and not self._odd and self.reusable:

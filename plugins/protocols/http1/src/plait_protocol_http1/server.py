@@ -190,6 +190,8 @@ class Http1Server(ServerCodec):
                 head = self._parse_head(head_bytes)
             except RemoteProtocolError as error:
                 return [self._fault(error)]
+        else:
+            head.block.repeats = True
         at = end + 4
         self._id += 1
         request = Request(Headers(head.block), self._id, head.method, head.path, head.authority, head.protocol)
