@@ -48,7 +48,7 @@ _BODY = 2
 _UNTIL_CLOSE = 3
 _DEAD = 4
 
-# What the request in progress is written as.
+# What the request in progress is written as; in IDLE, it is written.
 _WRITTEN = 0
 _COUNTED = 1
 _CHUNKS = 2
