@@ -148,13 +148,12 @@ class Router(RouterFilter):
         response = stream.response
         assert response is not None
         if self._tells_time and stream.details == VIA_UPSTREAM:
+            ended = stream.request_ended or stream.response_started
             headers = response.headers
-            block = headers.block
-            if _SERVICE_TIME in block.index:
-                headers.block = block.without(_SERVICE_TIME)
+            if _SERVICE_TIME in headers.block.index:
+                headers.block = headers.block.without(_SERVICE_TIME)
             headers.changed = True
-            started = stream.response_started
-            spent_ms = int((started - (stream.request_ended or started)) * 1000)
+            spent_ms = int((stream.response_started - ended) * 1000)
             headers.added[_SERVICE_TIME] = _NUMBERS[spent_ms] if spent_ms < 100 else b"%d" % spent_ms
         if not self._answers:
             return CONTINUE
