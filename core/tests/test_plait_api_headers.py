@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from plait.api import Block, Extra, Headers
+from plait.api import UNGROWN, Block, Extra, Headers
 
 FIELDS = [(b"a", b"1"), (b"b", b"2"), (b"a", b"3")]
 
@@ -28,6 +28,16 @@ def test_block_remembers_no_more_than_a_few() -> None:
     for number in range(100):
         block.grow(Extra({b"c": b"%d" % number}))
     assert 0 < len(block.grown) <= 32
+    assert not UNGROWN
+
+
+def test_shorter_block_has_nothing_of_the_name_and_is_remembered() -> None:
+    block = Block(list(FIELDS))
+    shorter = block.without(b"a")
+    assert (shorter.raw, shorter.index) == ([(b"b", b"2")], {b"b": b"2"})
+    assert block.without(b"a") is shorter
+    assert block.without(b"z").raw == FIELDS
+    assert (block.raw, block.index) == (FIELDS, {b"a": b"1", b"b": b"2"})
 
 
 @pytest.mark.parametrize("repeats", [False, True])

@@ -63,19 +63,24 @@ class Block:
         self.index: dict[bytes, bytes] = dict(raw[::-1]) if index is None else index
         self.encoded: dict[str, bytes] = {}
         self.repeats = False
-        self.grown: dict[Extra, Block] = {}
+        self.grown = UNGROWN
         self.base: Block | None = None
         self.extra: Extra | None = None
-        self._without: dict[bytes, Block] = {}
+        self._without: dict[bytes, Block] | None = None
 
     def without(self, name: bytes) -> Block:
         """The block that is left when every field called ``name`` is dropped."""
-        shorter = self._without.get(name)
+        known = self._without
+        if known is None:
+            known = self._without = {}
+        shorter = known.get(name)
         if shorter is None:
-            shorter = Block([field for field in self.raw if field[0] != name])
+            index = self.index.copy()
+            index.pop(name, None)
+            shorter = Block([field for field in self.raw if field[0] != name], index)
             shorter.repeats = self.repeats
-            if len(self._without) < _DERIVED_LIMIT:
-                self._without[name] = shorter
+            if len(known) < _DERIVED_LIMIT:
+                known[name] = shorter
         return shorter
 
     def grow(self, extra: Extra) -> Block:
@@ -88,14 +93,14 @@ class Block:
                     base = base.without(name)
             grown = Block([*base.raw, *extra.fields.items()])
             grown.repeats, grown.base, grown.extra = self.repeats, base, extra
-            if len(self.grown) >= _DERIVED_LIMIT:
-                self.grown.clear()
+            if self.grown is UNGROWN or len(self.grown) >= _DERIVED_LIMIT:
+                self.grown = {}
             self.grown[extra] = grown
         return grown
 
 
 UNGROWN: dict[Extra, Block] = {}
-"""What a block has grown to where it never does; nobody writes to it."""
+"""What a block has grown to before it ever did; nobody writes to it."""
 
 
 class Headers:

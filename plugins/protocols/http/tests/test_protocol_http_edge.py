@@ -9,6 +9,7 @@ import pytest
 from plait import (
     CONTINUE,
     STOP,
+    Block,
     Connection,
     ForwardAction,
     Headers,
@@ -176,6 +177,12 @@ def test_port_the_caller_came_to_can_be_named() -> None:
     assert call.headers["x-forwarded-port"] == "8080"
 
 
+def test_port_that_the_caller_names_is_kept() -> None:
+    call = Call(x_forwarded_port="443")
+    edge(use_remote_address=True, append_x_forwarded_port=True).on_request(call)
+    assert call.headers["x-forwarded-port"] == "443"
+
+
 @pytest.mark.parametrize(
     ("settings", "host", "method", "expected"),
     [
@@ -307,6 +314,31 @@ def test_server_header(rule: str, upstream: str | None, expected: str | None) ->
         call.response.headers.set("server", upstream)
     edge(server_name="front", server_header=rule).on_response(call)
     assert call.response.headers.get("server") == expected
+
+
+@pytest.mark.parametrize(("rule", "expected"), [("overwrite", "front"), ("append_if_absent", "filter")])
+def test_server_header_of_a_filter_counts_in_responses_that_repeat(rule: str, expected: str) -> None:
+    block, signs = Block([(b"a", b"b")]), edge(server_name="front", server_header=rule)
+    block.repeats = True
+    for name in ("", "filter"):
+        call = Call()
+        assert call.response is not None
+        call.response.headers = Headers(block)
+        if name:
+            call.response.headers.set("server", name)
+        signs.on_response(call)
+        assert call.response.headers.get_all("server") == [expected if name else "front"]
+
+
+def test_responses_that_repeat_are_marked_each_for_itself() -> None:
+    block, marks = Block([(b"a", b"b")]), edge(via="front", always_set_request_id_in_response=True)
+    block.repeats = True
+    for number in ("1", "2"):
+        call = Call(x_request_id=number)
+        assert call.response is not None
+        call.response.headers = Headers(block)
+        marks.on_response(call)
+        assert (call.response.headers.get_all("via"), call.response.headers.get("x-request-id")) == (["front"], number)
 
 
 def test_via_is_added_both_ways() -> None:

@@ -76,6 +76,15 @@ def test_streamed_request_without_length_is_chunked() -> None:
     assert codec.encode_trailers(1, Headers([(b"x", b"y")])) == b"0\r\nx: y\r\n\r\n"
 
 
+@pytest.mark.parametrize("method", [b"GET", b"HEAD"])
+def test_request_without_a_path_asks_for_the_root(method: bytes) -> None:
+    codec = Http1Client()
+    for authority in (b"", b"a", b"b"):
+        frame = codec.encode_request(Request(Headers([]), 1, method, b"", authority), 1)
+        assert frame == b"%b / HTTP/1.1\r\nhost: %b\r\n\r\n" % (method, authority)
+        codec.feed(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+
 def test_request_that_does_not_match_its_length_is_refused() -> None:
     codec = Http1Client()
     codec.encode_request(request(b"PUT", b"", (b"content-length", b"3"), end=False), 1)
@@ -148,6 +157,26 @@ def test_chunked_response_in_pieces() -> None:
     assert (data.data, more.data, more.end) == (b"ab", b"c", False)
     assert isinstance(trailers, Trailers)
     assert codec.reusable
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"content-length: 4\r\n\r\nbody",
+        b"content-length: 8\r\n\r\nbody",
+        b"transfer-encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n",
+    ],
+)
+def test_block_knows_that_its_head_came_again(body: bytes) -> None:
+    codec, seen = Http1Client(), []
+    for _ in range(3):
+        codec.encode_request(request(), codec.next_id())
+        first = codec.feed(b"HTTP/1.1 200 OK\r\nx-a: b\r\n" + body)[0]
+        assert isinstance(first, Response)
+        if not first.end:
+            codec.feed(b"rest")
+        seen.append(first.headers.block.repeats)
+    assert seen == [False, True, True]
 
 
 def test_response_without_length_lasts_until_the_close() -> None:

@@ -20,6 +20,21 @@ def test_nominated_fields_are_gone_but_not_those_that_say_who_asks() -> None:
     assert names == [b"connection", b"host", b"x-forwarded-for"]
 
 
+@pytest.mark.parametrize(
+    ("block", "index"),
+    [
+        (b"Connection: x-hop\r\nX-Hop: 1\r\nX-A: b", {b"connection": b"x-hop", b"x-a": b"b"}),
+        (b"Content-Length: 3\r\nX-A: b", {b"content-length": b"3", b"x-a": b"b"}),
+        (b"X-A: b\r\nContent-Length: 3\r\nX-A: c", {b"content-length": b"3", b"x-a": b"b"}),
+        (b"TE: gzip\r\nX-A: b", {b"x-a": b"b"}),
+        (b"Host: h\r\nX-A: b", {b"host": b"h", b"x-a": b"b"}),
+        (b"", {}),
+    ],
+)
+def test_index_has_the_first_value_of_each_field_that_is_left(block: bytes, index: dict[bytes, bytes]) -> None:
+    assert parse_fields(block, 10).block.index == index
+
+
 def test_te_keeps_trailers_alone() -> None:
     assert parse_fields(b"TE: gzip;q=1, Trailers\r\nTE: x", 10).raw == [(b"te", b"trailers")]
     assert parse_fields(b"TE: gzip", 10).raw == []

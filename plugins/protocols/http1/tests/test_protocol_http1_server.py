@@ -491,3 +491,22 @@ def test_unknown_status_has_a_reason() -> None:
     assert codec.encode_response(ask(codec, GET), response(599)).startswith(b"HTTP/1.1 599 Unknown\r\n")
     with pytest.raises(LocalProtocolError):
         codec.encode_response(ask(codec, GET), response(1000))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        GET,
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+        b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n",
+    ],
+)
+def test_block_knows_that_its_head_came_again(data: bytes) -> None:
+    codec = Http1Server()
+    first = ask(codec, data)
+    assert not first.headers.block.repeats
+    codec.encode_response(first, response())
+    second = ask(codec, data)
+    assert second.headers.block.repeats
+    assert (second.body, second.end) == (first.body, True)

@@ -36,6 +36,7 @@ from plait_filter_router.text import decode
 _log = logging.getLogger("plait.router")
 
 _SERVICE_TIME = b"x-envoy-upstream-service-time"
+_TIMED = HEADERS | {EXPECTED_TIMEOUT}
 _NUMBERS = tuple(b"%d" % number for number in range(100))
 _SHARE_OPERATIONS = "router.response_operations"
 
@@ -128,7 +129,7 @@ class Router(RouterFilter):
             headers = request.headers
             expected = plan.expected_timeout
             known = headers.block.grown.get(expected)  # only blocks that override nothing grow here
-            if known is not None and HEADERS.isdisjoint(headers.added) and EXPECTED_TIMEOUT not in headers.added:
+            if known is not None and _TIMED.isdisjoint(headers.added):
                 headers.block = known
             else:
                 if not (HEADERS.isdisjoint(headers.block.index) and HEADERS.isdisjoint(headers.added)):

@@ -18,6 +18,7 @@ from plait_protocol_http.request_id import RequestIds
 from plait_protocol_http.settings import EdgeSettings
 
 _FORWARDED_FOR = b"x-forwarded-for"
+_FORWARDED_PORT = b"x-forwarded-port"
 _FORWARDED_PROTO = b"x-forwarded-proto"
 _REQUEST_ID = b"x-request-id"
 _INTERNAL = b"x-envoy-internal"
@@ -57,6 +58,7 @@ _NOTABLE = frozenset(
         *_NOT_FROM_OUTSIDE,
         *_NOT_FROM_CLIENTS,
         _FORWARDED_FOR,
+        _FORWARDED_PORT,
         _FORWARDED_PROTO,
         _REQUEST_ID,
         _INTERNAL,
@@ -86,6 +88,20 @@ class Date:
         return self._text
 
 
+# The peer's address, our port and the transport protocol.
+Caller = tuple[str, int, str]
+
+
+class Greeting(Extra):
+    """What the requests of one caller are given, and the scheme that this says they came by."""
+
+    __slots__ = ("scheme",)
+
+    def __init__(self, fields: dict[bytes, bytes]) -> None:
+        super().__init__(fields)
+        self.scheme = fields[_FORWARDED_PROTO]
+
+
 class HttpEdge(StreamFilter):
     """One per connection manager and worker; raises ConfigError for settings that contradict themselves."""
 
@@ -95,6 +111,7 @@ class HttpEdge(StreamFilter):
         self._remote = settings.use_remote_address
         self._generate = settings.generate_request_id
         self._ids = RequestIds()
+        self._stock = self._ids.stock
         self._date = Date()
         self._normalize = compile_normalization(settings)
         self._strips_host = (
@@ -106,10 +123,11 @@ class HttpEdge(StreamFilter):
         self._overwrites_server = settings.server_header == "overwrite"
         self._adds_server = settings.server_header == "append_if_absent"
         self._id_in_response = settings.always_set_request_id_in_response
+        self._marks = bool(self._via) or self._id_in_response
         self._upgrades = frozenset(settings.upgrades)
         self._plain = not (self._normalize or self._strips_host or self._checks_names or self._via)
         """A request that says nothing about its caller only gets some fields, the same for every one of a caller."""
-        self._greetings: dict[tuple[str, int, str], Extra] = {}
+        self._greetings: dict[Caller, Greeting] = {}
 
     # the way in
 
@@ -119,35 +137,33 @@ class HttpEdge(StreamFilter):
         headers = request.headers
         if _FRAGMENT in request.raw_path:  # never sent on the wire (RFC 9110, 7.1): the rest would go around rules
             return stream.reply(400, details="path_normalization_failed")
-        if self._plain and not (request.upgrade or request.raw_method == b"CONNECT"):
-            connection = stream.connection
-            caller = (connection.peer_ip, connection.local_port, connection.transport_protocol)
-            greeting = self._greetings.get(caller)
-            if greeting is None:
-                greeting = self._greet(stream, caller)
-            known = headers.block.grown.get(greeting)  # only blocks that say nothing of their caller grow here
-            if known is not None and not headers.added:
-                headers.block = known
-                headers.changed = True
-            elif headers.has_any(_NOTABLE):
-                return self._shape(stream, request, headers, _scheme(stream))
-            else:
-                headers.extend(greeting)
-            request.raw_scheme = greeting.fields[_FORWARDED_PROTO]
-            if self._generate:
-                stock = self._ids.stock
-                headers.added[_REQUEST_ID] = stock.pop() if stock else self._ids.next()
-            return CONTINUE
-        return self._shape(stream, request, headers, _scheme(stream))
+        if not self._plain or request.upgrade or request.raw_method == b"CONNECT":
+            return self._shape(stream, request, headers, _scheme(stream))
+        connection = stream.connection
+        caller = (connection.peer_ip, connection.local_port, connection.transport_protocol)
+        greeting = self._greetings.get(caller) or self._greet(stream, caller)
+        known = headers.block.grown.get(greeting)  # only blocks that say nothing of their caller grow here
+        if known is not None and not headers.added:
+            headers.block = known
+            headers.changed = True
+        elif headers.has_any(_NOTABLE):
+            return self._shape(stream, request, headers, _scheme(stream))
+        else:
+            headers.extend(greeting)
+        request.raw_scheme = greeting.scheme
+        if self._generate:
+            stock = self._stock
+            headers.added[_REQUEST_ID] = stock.pop() if stock else self._ids.next()
+        return CONTINUE
 
-    def _greet(self, stream: Stream, caller: tuple[str, int, str]) -> Extra:
+    def _greet(self, stream: Stream, caller: Caller) -> Greeting:
         """What a caller's requests are given when they bring nothing of their own, found once and remembered."""
         headers = Headers([])
         self._identify(stream, headers, _scheme(stream))
         headers.delete(_REQUEST_ID)
         if len(self._greetings) >= _GREETINGS_LIMIT:
             self._greetings.clear()
-        greeting = self._greetings[caller] = Extra(headers.added)
+        greeting = self._greetings[caller] = Greeting(headers.added)
         return greeting
 
     def _shape(self, stream: Stream, request: Request, headers: Headers, scheme: bytes) -> Verdict:
@@ -192,8 +208,8 @@ class HttpEdge(StreamFilter):
                 _append_to(headers, _FORWARDED_FOR, connection.peer_ip.encode(), b",")
             if not settings.xff_num_trusted_hops or headers.find(_FORWARDED_PROTO) is None:
                 headers.put(_FORWARDED_PROTO, scheme)
-            if settings.append_x_forwarded_port and headers.find(b"x-forwarded-port") is None:
-                headers.append(b"x-forwarded-port", str(connection.local_port).encode())
+            if settings.append_x_forwarded_port and headers.find(_FORWARDED_PORT) is None:
+                headers.append(_FORWARDED_PORT, str(connection.local_port).encode())
         else:
             single = forwarded is not None and b"," not in forwarded
             if headers.find(_FORWARDED_PROTO) is None:
@@ -279,19 +295,23 @@ class HttpEdge(StreamFilter):
         headers = stream.response.headers  # type: ignore[union-attr]  # there is one in this phase
         if b"date" not in headers.block.index and b"date" not in headers.added:
             headers.append(b"date", self._date.now())
-        if self._overwrites_server or (self._adds_server and headers.find(b"server") is None):
-            signed = headers.block.grown.get(self._server)
-            if signed is not None and b"server" not in headers.added:
-                headers.block = signed
-            else:
-                headers.extend(self._server)
+        signed = headers.block.grown.get(self._server)  # only blocks that are to be signed grow here
+        if signed is not None and b"server" not in headers.added:
+            headers.block = signed
+        elif self._overwrites_server or (self._adds_server and headers.find(b"server") is None):
+            headers.extend(self._server)
+        if self._marks:
+            self._mark(stream, headers)
+        return CONTINUE
+
+    def _mark(self, stream: Stream, headers: Headers) -> None:
+        """Say which way the response came, and which request it answers."""
         if self._via:
             _append_to(headers, b"via", self._via, b", ")
         if self._id_in_response:
             request_id = stream.request.headers.find(_REQUEST_ID)
             if request_id is not None:
                 headers.put(_REQUEST_ID, request_id)
-        return CONTINUE
 
 
 def _scheme(stream: Stream) -> bytes:

@@ -48,7 +48,7 @@ _BODY = 2
 _UNTIL_CLOSE = 3
 _DEAD = 4
 
-# What the request in progress is written as.
+# What the request in progress is written as; in IDLE, it is written.
 _WRITTEN = 0
 _COUNTED = 1
 _CHUNKS = 2
@@ -91,7 +91,7 @@ class Http1Client(ClientCodec):
         self._odd: bool = False  # the request under way is not plain: HEAD, CONNECT, an upgrade, or still being written
         self._path: bytes = b""  # the last path and authority that could be sent, and what stands there for them
         self._authority: bytes = b""
-        self._target: bytes = b""
+        self._target: bytes = b" / HTTP/1.1\r\nhost: "
         self._head: ResponseHead | None = None  # the last one, and the bytes of it with the empty line
         self._head_bytes: bytes = b""
         self._body_at: int = 0  # behind those bytes
@@ -105,8 +105,8 @@ class Http1Client(ClientCodec):
         if state == _HEAD:
             if self._gathering:
                 return self._feed_partial(data)
-            size, at, head = len(data), self._body_at, self._head
-            if size != self._plain_size or head is None or self._odd or data[:at] != self._head_bytes:
+            head, at, size = self._head, self._body_at, len(data)
+            if head is None or size != self._plain_size or self._odd or data[:at] != self._head_bytes:
                 return self._read_head(data, 0) if data else ()
             # All of a response with the head of the one before: the common case of _read_head.
             self._state = _IDLE
@@ -156,8 +156,13 @@ class Http1Client(ClientCodec):
                 head = self._parse_head(head_bytes)
             except RemoteProtocolError as error:
                 return [self._fault(error)]
+        else:
+            head.block.repeats = True
         at = end + 4
         status = head.status
+        if head.plain_size == len(data) - end and not self._odd and self.reusable:
+            self._state = _IDLE
+            return [Response(status, Headers(head.block), self._id, head.reason, head.protocol, data[at:])]
         if status < 200:
             return self._read_informational(status, Headers(head.block), head.fields, data, at)
         if not head.reusable:
@@ -170,10 +175,6 @@ class Http1Client(ClientCodec):
         length = head.length
         if length >= 0:
             end = at + length
-            if end == len(data) and self._writing == _WRITTEN and self.reusable:
-                response.body = data[at:end]
-                self._state = _IDLE
-                return [response]
             if end <= len(data):
                 response.body = data[at:end]
                 return self._whole(response, data, end)
@@ -319,46 +320,40 @@ class Http1Client(ClientCodec):
         """The head with ``request.body``; raises LocalProtocolError for a head that would not be one."""
         if self._state != _IDLE:
             raise LocalProtocolError("cannot begin a request inside another", status=500)
-        method = request.raw_method
-        path = request.raw_path
-        authority = request.raw_authority
+        self._id = id
+        method, path, authority = request.raw_method, request.raw_path, request.raw_authority
         fields = encode_fields(request.headers, REQUEST_PREFIXES, REQUEST_KEY)
         if path != self._path or authority != self._authority:
             self._check_target(path, authority)
-        target = self._target
-        body = request.body
-        self._id = id
-        self._writing = _WRITTEN
-        if method in _PLAIN and path and request.end and request.trailers is None:
+        if method in _PLAIN and request.end and request.trailers is None:
             self._odd = False
-        else:
-            self._odd = True
-            target = b" %b HTTP/1.1\r\nhost: %b" % (self._begin_odd(request, path, authority), authority)
-        if request.end and request.trailers is None:
+            self._state = _HEAD
+            body = request.body
             if body or method not in _BODILESS:
                 fields += b"\r\ncontent-length: %d" % len(body)
-        else:
-            framing, body = self._begin_body(request)
-            fields += framing
-        self._state = _HEAD
-        return b"".join((method, target, fields, b"\r\n\r\n", body))
+            return b"".join((method, self._target, fields, b"\r\n\r\n", body))
+        return self._encode_odd(request, fields)
 
     def _check_target(self, path: bytes, authority: bytes) -> None:
         target = path + authority
         if 32 in target or 10 in target or 13 in target or 0 in target:
             raise LocalProtocolError(f"cannot send the request target {path[:64]!r}", status=500)
         self._path, self._authority = path, authority
-        self._target = b" %b HTTP/1.1\r\nhost: %b" % (path, authority)
+        self._target = b" %b HTTP/1.1\r\nhost: %b" % (path or b"/", authority)
 
-    def _begin_odd(self, request: Request, path: bytes, authority: bytes) -> bytes:
-        """Remember what a request that is not plain does to its response; its target."""
-        method = request.raw_method
+    def _encode_odd(self, request: Request, fields: bytes) -> bytes:
+        """The head of a request that is not plain, and what it does to its response remembered."""
+        method, authority = request.raw_method, request.raw_authority
         if method not in _METHODS and not is_token(method):
             raise LocalProtocolError(f"cannot send the method {method[:64]!r}, it is not a token", status=500)
         self._is_head = method == b"HEAD"
         self._is_connect = method == b"CONNECT"
         self._offered = False
-        return authority if self._is_connect else path or b"/"
+        self._odd = True
+        framing, body = self._begin_body(request)
+        self._state = _HEAD
+        target = b" %b HTTP/1.1\r\nhost: %b" % (authority, authority) if self._is_connect else self._target
+        return b"".join((method, target, fields, framing, b"\r\n\r\n", body))
 
     def _begin_body(self, request: Request) -> tuple[bytes, bytes]:
         """The framing field of a body that is not whole (or of an offered tunnel), and its first piece as written."""

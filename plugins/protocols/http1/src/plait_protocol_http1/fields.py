@@ -55,9 +55,8 @@ _NOT_REMEMBERED = frozenset(
     }
 )
 _HOST_ALONE = frozenset({b"host"})
-_FRAMING = frozenset({b"connection", b"content-length", b"host", b"te", b"transfer-encoding", b"upgrade"})
 _HOP_BY_HOP = frozenset({b"connection", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"upgrade"})
-_LOOKED_AT = _FRAMING | _HOP_BY_HOP
+_LOOKED_AT = _HOP_BY_HOP | {b"content-length", b"host"}
 REQUEST_KEY = "http1 request"
 RESPONSE_KEY = "http1 response"
 # What Connection may not take away from us: the fields that say where a message goes, who sent it and how long it is.
@@ -145,7 +144,6 @@ class Fields:
     add later. ``block`` is what messages share.
     """
 
-    raw: list[Field]
     length: int = -1
     codings: bytes | None = None
     close: bool = False
@@ -153,18 +151,26 @@ class Fields:
     upgrade: bytes = b""
     http2_settings: bytes | None = None  # of an offer to go on in HTTP/2
 
-    def __init__(self, raw: list[Field], host: bytes | None = None, block: Block | None = None) -> None:
+    def __init__(
+        self, raw: list[Field], index: dict[bytes, bytes] | None, host: bytes | None = None, plain: Block | None = None
+    ) -> None:
         self.raw = raw
         self.host = host
-        self.plain = block is not None  # nothing in them but a host concerns this connection
-        self._block = block
+        self.plain = plain  # the block, where nothing in it but a host concerns this connection
+        self._index = index
+        self._block = plain
 
     @property
     def block(self) -> Block:
         """The fields to give away; ``raw`` must not change after this."""
         if self._block is None:
-            self._block = Block(self.raw)
+            self._block = Block(self.raw, self._index)
         return self._block
+
+    def replace(self, raw: list[Field]) -> None:
+        """Go on with other fields than came."""
+        self.raw = raw
+        self._index = None
 
 
 def parse_lines(block: bytes, limit: int) -> list[Field]:
@@ -183,16 +189,22 @@ def _fields_of(lines: list[bytes], limit: int) -> list[Field]:
 def parse_fields(block: bytes, limit: int) -> Fields:
     """A block without its last CRLF, with what its fields say about framing; raises RemoteProtocolError."""
     if not block:
-        return Fields([])
+        return Fields([], {})
     lines = block.split(b"\r\n")
     raw = _fields_of(lines, limit)
-    index = dict(raw[::-1])
-    if len(index) == len(raw) and _LOOKED_AT.intersection(index) == _HOST_ALONE:
-        return _plain_fields(lines, raw, index)
-    fields = Fields(raw)
+    index = dict(raw)
+    if len(index) == len(raw):
+        names = _LOOKED_AT.intersection(index)
+        if names == _HOST_ALONE:
+            return _plain_fields(lines, raw, index)
+        looked_at = [(name, index[name]) for name in names]
+    else:
+        index = dict(raw[::-1])  # the first value counts
+        looked_at = [field for field in raw if field[0] in _LOOKED_AT]
+    fields = Fields(raw, index)
     upgrade = b""
     connection: bytes | None = None
-    for name, value in [field for field in raw if field[0] in _FRAMING]:
+    for name, value in looked_at:
         if name == b"host":
             if fields.host is not None:
                 raise refuse("more than one host field", "invalid_host")
@@ -208,7 +220,7 @@ def parse_fields(block: bytes, limit: int) -> Fields:
             fields.codings = value if fields.codings is None else fields.codings + b"," + value
         elif name == b"upgrade":
             upgrade = value if not upgrade else upgrade + b"," + value
-        elif value != b"trailers":
+        elif name == b"te" and value != b"trailers":
             _keep_trailers_only(fields)
     if connection is not None:
         _read_connection(fields, connection.lower(), upgrade)
@@ -222,7 +234,7 @@ def _plain_fields(lines: list[bytes], raw: list[Field], index: dict[bytes, bytes
     del lines[raw.index((b"host", host))]
     lines.insert(0, b"")
     block.encoded[REQUEST_KEY] = b"\r\n".join(lines) if len(lines) > 1 else b""
-    return Fields(raw, host, block)
+    return Fields(raw, index, host, block)
 
 
 def parse_length(value: bytes) -> int:
@@ -237,9 +249,10 @@ def parse_length(value: bytes) -> int:
 def _keep_trailers_only(fields: Fields) -> None:
     """TE is for the next hop alone, but for the word ``trailers``, which every hop may hand on."""
     options = b",".join([value for name, value in fields.raw if name == b"te"]).lower().split(b",")
-    fields.raw = [field for field in fields.raw if field[0] != b"te"]
+    raw = [field for field in fields.raw if field[0] != b"te"]
     if b"trailers" in [option.strip(b" \t") for option in options]:
-        fields.raw.append((b"te", b"trailers"))
+        raw.append((b"te", b"trailers"))
+    fields.replace(raw)
 
 
 def _read_connection(fields: Fields, value: bytes, upgrade: bytes) -> None:
@@ -272,7 +285,7 @@ def _read_connection(fields: Fields, value: bytes, upgrade: bytes) -> None:
         if len(settings) == 1:
             fields.http2_settings = settings[0]
     if nominated:
-        fields.raw = [field for field in fields.raw if field[0] not in nominated]
+        fields.replace([field for field in fields.raw if field[0] not in nominated])
 
 
 def is_chunked(fields: Fields, allow_length: bool) -> bool:
@@ -295,7 +308,7 @@ def is_chunked(fields: Fields, allow_length: bool) -> bool:
         if not allow_length:
             raise refuse("both content-length and transfer-encoding", "content_length_and_chunked_not_allowed")
         fields.length = -1
-        fields.raw = [field for field in fields.raw if field[0] != b"content-length"]
+        fields.replace([field for field in fields.raw if field[0] != b"content-length"])
     return True
 
 
@@ -326,9 +339,11 @@ def encode_fields(headers: Headers, prefixes: Prefixes, key: str) -> bytes:
     text = block.encoded.get(key)
     if text is None:
         text = block.encoded[key] = _encode_block(block, prefixes, key)
-    for name, value in headers.added.items():
+    added = headers.added
+    for name in added:
         prefix = prefixes[name]
         if prefix:
+            value = added[name]
             if 10 in value or 13 in value or 0 in value:  # an integer is looked for with memchr, a byte string is not
                 raise LocalProtocolError("cannot send a head with CR, LF or NUL in a field", status=500)
             text += prefix + value

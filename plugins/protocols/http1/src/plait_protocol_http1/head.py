@@ -179,8 +179,8 @@ class RequestHead:
         self.method, self.path, self.old, self.scheme, authority = start
         self.upgrade = b""
         self.http2_settings: bytes | None = None
-        if fields.plain and self.method in _ORDINARY and not (self.old or authority):
-            self.block = fields.block
+        if fields.plain is not None and self.method in _ORDINARY and not (self.old or authority):
+            self.block = fields.plain
             self.authority = fields.host or b""
             self.protocol = "HTTP/1.1"
             self.length = -1
@@ -225,7 +225,7 @@ class RequestHead:
 
 def no_head() -> RequestHead:
     """What stands for the head of a request that never was one."""
-    return RequestHead((b"GET", b"/", False, b"", b""), Fields([(b"host", b"")], b""), Http1Options())
+    return RequestHead((b"GET", b"/", False, b"", b""), Fields([(b"host", b"")], None, b""), Http1Options())
 
 
 class ResponseHead:

@@ -63,7 +63,8 @@ _HTTP2 = b"h2c"
 _SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n"
 _DEFAULTS = Http1Options()
 _NO_HEAD = no_head()
-_PLAIN_STATUSES = frozenset(status for status in STATUS_LINES if status >= 200 and status not in (204, 304))
+# Of the statuses whose responses have a body, and mean nothing by it.
+_PLAIN_LINES = {status: line for status, line in STATUS_LINES.items() if status >= 200 and status not in (204, 304)}
 
 
 class Http1Server(ServerCodec):
@@ -92,7 +93,7 @@ class Http1Server(ServerCodec):
         self._rest: bytes = b""
         self._at: int = 0
         self._more = bytearray()
-        self._fields: Fields = Fields([])
+        self._fields: Fields = Fields([], None)
         self._fields_bytes: bytes = b""
 
     # reading
@@ -189,11 +190,16 @@ class Http1Server(ServerCodec):
                 head = self._parse_head(head_bytes)
             except RemoteProtocolError as error:
                 return [self._fault(error)]
-        if head.closes:
-            self.closing = True
+        else:
+            head.block.repeats = True
         at = end + 4
         self._id += 1
         request = Request(Headers(head.block), self._id, head.method, head.path, head.authority, head.protocol)
+        if head.bodiless and at == len(data):
+            self._state = _ANSWER
+            return [request]
+        if head.closes:
+            self.closing = True
         if head.length > 0:
             end = at + head.length
             if end > len(data):
@@ -325,46 +331,47 @@ class Http1Server(ServerCodec):
         """The head and ``response.body``; ``connection: close`` when this is the last response."""
         if self._writing != _IDLE:
             raise LocalProtocolError("cannot begin a response inside another", status=500)
-        status = response.status
-        head = self._head
         fields = encode_fields(response.headers, RESPONSE_PREFIXES, RESPONSE_KEY)
-        if type(response) is UncutResponse and head.plain and status in _PLAIN_STATUSES and response.trailers is None:
+        first = _PLAIN_LINES.get(response.status)
+        if first is None or not self._head.plain or self._state != _ANSWER or self.closing:
+            return self._encode_odd(request, response, fields)
+        if not response.end or response.trailers is not None:
+            return self._encode_odd(request, response, fields)
+        self._state = _HEAD
+        if type(response) is UncutResponse:
             view = response.uncut()
-            if view is not None and self._state == _ANSWER and not self.closing:
-                self._state = _HEAD
-                self.output.append(b"%b%b\r\ncontent-length: %d\r\n\r\n" % (STATUS_LINES[status], fields, len(view)))
+            if view is not None:
+                self.output.append(b"%b%b\r\ncontent-length: %d\r\n\r\n" % (first, fields, len(view)))
                 self.output.append(view)  # type: ignore[arg-type]  # whatever writes bytes writes a view of them
                 return b""
         body = response.body
-        if head.plain and response.end and status in _PLAIN_STATUSES and response.trailers is None:
-            first, framing = STATUS_LINES[status], b"\r\ncontent-length: %d" % len(body)
+        return b"%b%b\r\ncontent-length: %d\r\n\r\n%b" % (first, fields, len(body), body)
+
+    def _encode_odd(self, request: Request, response: Response, fields: bytes) -> bytes:
+        """A response that does not come in one piece, is the last, or answers a request that is not plain."""
+        head, status, body = self._head, response.status, response.body
+        if status == 101 or (head.is_connect and 200 <= status < 300):
+            return self._accept(request, response, fields)
+        if status < 200:
+            raise LocalProtocolError(f"status {status} is not that of a response", status=500)
+        first = STATUS_LINES.get(status) or _other_status_line(response)
+        if head.old:
+            first = b"HTTP/1.0" + first[8:]
+        if head.is_head or status == 204 or status == 304:
+            body, framing = b"", b"" if status == 204 else _declared(response)
+            self._writing = _NOTHING
         else:
-            if status == 101 or (head.is_connect and 200 <= status < 300):
-                return self._accept(request, response, fields)
-            if status < 200:
-                raise LocalProtocolError(f"status {status} is not that of a response", status=500)
-            first = STATUS_LINES.get(status) or _other_status_line(response)
-            if head.old:
-                first = b"HTTP/1.0" + first[8:]
-            if head.is_head or status == 204 or status == 304:
-                body, framing = b"", b"" if status == 204 else _declared(response)
-                self._writing = _NOTHING
-            else:
-                framing, body = self._begin_body(response, body)
-        if response.end:
-            if self._state == _ANSWER and not self.closing and not head.persist and self._writing == _IDLE:
-                self._state = _HEAD  # the common case of _end_of_response
-                return b"".join((first, fields, framing, b"\r\n\r\n", body))
-            if self._state == _BODY:
-                # The rest of the request would have to be read through to find the next one.
-                self.closing = True
+            framing, body = self._begin_body(response, body)
+        if response.end and self._state == _BODY:
+            # The rest of the request would have to be read through to find the next one.
+            self.closing = True
         if self.closing:
             framing += b"\r\nconnection: close"
         elif head.persist:
             framing += b"\r\nconnection: keep-alive"
         if response.end:
             self._end_of_response()
-        return b"%b%b%b\r\n\r\n%b" % (first, fields, framing, body)
+        return b"".join((first, fields, framing, b"\r\n\r\n", body))
 
     def _begin_body(self, response: Response, body: bytes) -> tuple[bytes, bytes]:
         """The framing field of a body that is not whole, and its first piece as it is written."""
