@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from plait.api import Counter
-from plait.stream.writing import Joined
+from plait.stream.writing import Direct, Joined
 
 
 class Takes:
@@ -31,6 +31,20 @@ class Takes:
 async def made() -> tuple[Takes, Joined]:
     transport = Takes()
     return transport, Joined(transport, Counter("sent"))  # type: ignore[arg-type]  # as much of one as is used
+
+
+def test_what_is_written_is_counted() -> None:
+    async def run() -> None:
+        for kind in (Direct, Joined):
+            transport, sent = Takes(), Counter("sent")
+            writing = kind(transport, sent)  # type: ignore[arg-type]  # as much of one as is used
+            writing.write(b"one")
+            writing.writelines([b"t", b"wo"])
+            writing.flush()
+            assert b"".join(transport.written) == b"onetwo"
+            assert sent.value == 6
+
+    asyncio.run(run())
 
 
 def test_frames_of_one_turn_go_out_together() -> None:

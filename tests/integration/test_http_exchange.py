@@ -36,6 +36,28 @@ async def test_connections_are_kept_alive_on_both_sides() -> None:
 
 
 @live
+async def test_bytes_sent_are_those_on_the_wire() -> None:
+    long = bytes(40_000)  # one that is not copied
+    heads: list[bytes] = []
+
+    async def answers(peer: Peer, number: int) -> None:
+        while head := await peer.head():
+            heads.append(head)
+            await peer.send(ok(long))
+
+    async with proxied(answers) as (mesh, _):
+        client = await mesh.connect()
+        received = 0
+        for _ in range(3):
+            await client.send(get())
+            head, body = await client.message()
+            received += len(head) + len(body)
+        assert received > 120_000
+        assert mesh.counter("http.test.downstream_cx_tx_bytes_total") == received
+        assert mesh.counter("cluster.up.upstream_cx_tx_bytes_total") == sum(map(len, heads))
+
+
+@live
 async def test_pipelined_requests_in_one_segment_are_answered_in_order() -> None:
     async def echo(peer: Peer, number: int) -> None:
         while head := (await peer.message())[0]:

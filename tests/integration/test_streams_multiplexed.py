@@ -38,6 +38,8 @@ async def test_connections_share_one_upstream_connection_with_ids_of_its_own() -
         assert mesh.counter("http.test.downstream_cx_total") == 5
         assert mesh.counter("cluster.up.upstream_cx_total") == 1
         assert mesh.counter("cluster.up.upstream_rq_200") == 10
+        assert mesh.counter("cluster.up.upstream_cx_tx_bytes_total") == 10 * len(frame(1, b"m a1"))
+        assert mesh.counter("http.test.downstream_cx_tx_bytes_total") == 10 * len(frame(1, b"200 to-m a1"))
 
 
 @live

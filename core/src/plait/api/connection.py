@@ -34,7 +34,7 @@ class Connection:
     application_protocols: tuple[str, ...] = ()
     alpn: str = ""
     tls: Tls | None = None
-    transport_protocol: str = "raw_buffer"
+    transport_protocol: str
     started: float = 0.0
     bytes_received: int = 0
     bytes_sent: int = 0
@@ -48,6 +48,7 @@ class Connection:
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self.transport = transport
+        self.transport_protocol = "raw_buffer"
         self.on_end: Callable[[Connection], None] | None = None
         self._attributes: dict[str, object] | None = None
 
