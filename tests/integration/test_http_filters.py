@@ -35,6 +35,30 @@ UNTIL_CLOSE = b"HTTP/1.1 200 OK\r\n\r\nhello"
 # deciding on the head
 
 
+class AsksForTheRoute(StreamFilter):
+    def __init__(self) -> None:
+        self.found: list[bool] = []
+
+    def on_request(self, stream: Stream) -> Verdict:
+        self.found.append(stream.route is not None)
+        return CONTINUE
+
+
+@live
+async def test_filters_and_router_agree_on_a_route_that_is_for_a_share_of_requests() -> None:
+    one, two = AsksForTheRoute(), AsksForTheRoute()
+    half = {"default_value": {"numerator": 50, "denominator": "HUNDRED"}}
+    routes = [{"match": {"prefix": "/", "runtime_fraction": half}, "route": {"cluster": "up"}}]
+    async with proxied(answering(ok()), [one, two], routes=routes) as (mesh, _):
+        client = await mesh.connect()
+        answered = []
+        for _ in range(40):
+            await client.send(get())
+            answered.append(status_of((await client.message())[0]) == 200)
+        assert one.found == two.found == answered
+        assert set(answered) == {True, False}
+
+
 class Waits(StreamFilter):
     async def on_request(self, stream: Stream) -> Verdict:
         await tick()

@@ -6,6 +6,8 @@ import asyncio
 
 import pytest
 
+from plait_protocol_bolt.content import SOFA_REQUEST
+from plait_protocol_bolt.frame import HESSIAN, V1, head_of
 from tests.integration.framed_rpc import to, when
 from tests.integration.harness import DEADLINE_S, Peer, Upstream, cluster, live, until
 from tests.integration.test_rpc import echo
@@ -21,6 +23,7 @@ from tests.integration.wire import (
     everything,
     generic,
     replies,
+    route_action,
     serving,
 )
 
@@ -48,6 +51,30 @@ async def test_what_is_not_the_protocol_ends_its_connection_alone(wire: Wire, no
         assert mesh.counter("generic_proxy.test.downstream_cx_protocol_error") == 1
         assert upstream.connections == 1
         good.close()
+
+
+@live
+async def test_a_call_that_names_no_method_is_copied_like_any_other() -> None:
+    """Its method is looked for in a content that is none."""
+
+    async def answers(peer: Peer, number: int) -> None:
+        while True:
+            head = await peer.exactly(22)
+            rest = int.from_bytes(head[14:16]) + int.from_bytes(head[16:18]) + int.from_bytes(head[18:22])
+            await peer.exactly(rest)
+            await peer.send(head_of(V1, 0, 2, int.from_bytes(head[5:9]), HESSIAN, 0))
+
+    content = b"\0no hessian"
+    call = head_of(V1, 1, 1, 7, HESSIAN, 3000, SOFA_REQUEST, b"", len(content)) + content
+    copied = route_action("up", request_mirror_policies=[{"cluster": "shadow"}])
+    async with Upstream(answers) as upstream, Upstream(answers) as shadow:
+        clusters = [cluster("up", upstream.port), cluster("shadow", shadow.port)]
+        async with RpcMesh(generic(BOLT, everything(copied), clusters)) as mesh:
+            client = await mesh.connect()
+            await client.send(call)
+            assert (await client.exactly(20))[10:12] == b"\0\0"  # the status
+            await until(lambda: mesh.counter("cluster.shadow.upstream_rq_200"), "the copy")
+            client.close()
 
 
 @BOTH

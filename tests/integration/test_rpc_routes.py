@@ -103,6 +103,27 @@ async def test_mirrors_get_a_copy(wire: Wire) -> None:
 
 
 @live
+async def test_a_copy_that_nobody_answers_times_out(wire: Wire) -> None:
+    """Also where the caller's own timeout, which might be shorter, is only looked for after a while."""
+    async with (
+        Upstream(serving(wire, echo)) as upstream,
+        Upstream(serving(wire, lambda frame: None)) as shadow,
+        RpcMesh(
+            generic(
+                wire,
+                everything(route_action("up", timeout="0.5s", request_mirror_policies=[{"cluster": "shadow"}])),
+                [cluster("up", upstream.port), cluster("shadow", shadow.port)],
+            )
+        ) as mesh,
+    ):
+        client = await mesh.connect()
+        await client.send(wire.call(1, b"small"))
+        await replies(wire, client, 1)
+        await until(lambda: mesh.counter("cluster.shadow.upstream_rq_timeout"), "the copy to be given up")
+        client.close()
+
+
+@live
 async def test_weighted_clusters_share_calls(wire: Wire) -> None:
     shares = {"clusters": [{"name": "one", "weight": 1}, {"name": "two", "weight": 1}]}
     routes = {"on_no_match": {"action": typed("action.v3.RouteAction", weighted_clusters=shares)}}

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Sequence
 
+import attrs
+
+from plait.api import Event, Request, Response
 from plait.api.config import Thresholds
 from tests.integration.framed import (
+    FRAMED,
     MORE,
     ROOM,
     FramedMesh,
+    FramedServer,
     frame,
     read_frame,
     up,
@@ -40,6 +46,46 @@ async def test_connections_share_one_upstream_connection_with_ids_of_its_own() -
         assert mesh.counter("cluster.up.upstream_rq_200") == 10
         assert mesh.counter("cluster.up.upstream_cx_tx_bytes_total") == 10 * len(frame(1, b"m a1"))
         assert mesh.counter("http.test.downstream_cx_tx_bytes_total") == 10 * len(frame(1, b"200 to-m a1"))
+
+
+class _OneByOne(FramedServer):
+    """Begins a request when the one before is answered, as HTTP/1.1 does."""
+
+    def __init__(self, options: object = None) -> None:
+        super().__init__(options)
+        self._read = b""
+        self._busy = False
+
+    def feed(self, data: bytes) -> Sequence[Event]:
+        self._read += data
+        first = b""
+        if not self._busy and len(self._read) >= 8:
+            size = 8 + int.from_bytes(self._read[4:8], "big")
+            first, self._read = self._read[:size], self._read[size:]
+            self._busy = True
+        self.held = bool(self._read)
+        return super().feed(first) if first else ()
+
+    def encode_response(self, request: Request, response: Response) -> bytes:
+        self._busy = False
+        return super().encode_response(request, response)
+
+
+@live
+async def test_who_waits_for_a_place_is_not_overtaken() -> None:
+    calls = Calls()
+    one_by_one = attrs.evolve(FRAMED, server_codec=_OneByOne)
+    async with Upstream(calls) as upstream:
+        crowded = up(upstream.port, protocol_options=1, thresholds=Thresholds(max_connections=1))
+        async with FramedMesh(crowded, protocols=[one_by_one]) as mesh:
+            many, one = await mesh.connect(), await mesh.connect()
+            await many.send(b"".join(frame(number, b"m a") for number in range(1, 11)))
+            await calls.arrived(1)
+            await one.send(frame(1, b"m b"))
+            await until(lambda: mesh.counter("cluster.up.upstream_rq_pending_active") == 1, "the second to wait")
+            for number in range(11):
+                await (await calls.arrived(number + 1))[number].answer(b"200 ok")
+            assert [call.payload for call in calls.all].index(b"m b") == 1
 
 
 @live

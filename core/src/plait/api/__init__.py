@@ -90,7 +90,7 @@ from plait.api.message import (
 from plait.api.policy import Adapter, CheckResult, QuotaResult
 from plait.api.protocol import ClientCodec, PoolMode, ProtocolType, ServerCodec, Sniff
 from plait.api.registry import Instance, Registry, RegistrySink, Service
-from plait.api.stream import CONTINUE, STOP, RouterFilter, Stream, StreamFilter, Verdict
+from plait.api.stream import CONTINUE, STOP, UNSOUGHT, RouterFilter, Stream, StreamFilter, Verdict
 from plait.api.tags import extract_tags
 from plait.api.telemetry import AccessLog, HistogramSnapshot, Snapshot, StatsSink
 from plait.api.transport import Certificate, DownstreamTransportSocket, Tls, UpstreamTransportSocket
@@ -99,6 +99,7 @@ __all__ = [
     "CONTINUE",
     "STOP",
     "UNGROWN",
+    "UNSOUGHT",
     "AccessLog",
     "AccessLogType",
     "Adapter",

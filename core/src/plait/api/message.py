@@ -28,7 +28,7 @@ SWITCH = 11
 class Event:
     """Anything a codec tells: see the subclasses.
 
-    These classes have slots, filled in ``__init__``: a default in the class body would make every access slower.
+    These classes have slots: a default in the class body would make every access slower.
     """
 
     __slots__ = ("id",)
@@ -57,8 +57,8 @@ class Native:
 class Message(Event):
     """A head, with the body where it was there at once.
 
-    ``raw`` is the frame (or header block) as it came, for a codec of the same protocol to forward when nothing
-    changed; None when there is none. ``native`` is whatever the protocol's codec keeps of its own about the message.
+    ``raw`` is what the codec keeps of the frame (or header block) as it came, to forward it when nothing changed; None
+    when there is none. ``native`` is whatever the protocol's codec keeps of its own about the message.
     """
 
     __slots__ = ("body", "end", "headers", "native", "protocol", "raw", "trailers")
@@ -213,7 +213,8 @@ class Lazy(Message):
     """``headers`` and ``native`` of a message whose codec makes them when somebody asks: most pass without.
 
     A codec derives from ``LazyRequest`` and ``LazyResponse``, says in ``make_headers`` and ``make_native`` how, and in
-    its ``__init__`` sets every attribute but these two; ``made_headers`` and ``made_native`` are None instead.
+    its ``__init__``, or where it makes one, sets all attributes but these two; ``made_headers`` and ``made_native`` are
+    None instead.
     """
 
     __slots__ = ()

@@ -6,7 +6,7 @@ import enum
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Mapping
 
-from plait.api.config import Route
+from plait.api.config import DirectResponse, Route, RouteMatch
 from plait.api.connection import Connection
 from plait.api.headers import Headers
 from plait.api.message import Request, Response
@@ -22,13 +22,16 @@ class Verdict(enum.Enum):
 CONTINUE = Verdict.CONTINUE
 STOP = Verdict.STOP
 
+UNSOUGHT = Route(RouteMatch(), DirectResponse(404), "not looked up yet")
+"""What ``Stream.found_route`` is before anybody asked for the route."""
+
 
 class Stream(ABC):
     """One request and its response, whatever the protocol.
 
-    ``response`` is None until there is one, ``found_route`` until somebody asked for the ``route``. Times are
-    ``time.monotonic()`` seconds, 0 while not reached; sizes are bytes of bodies. ``flags`` holds Envoy's response flags
-    (``UF``, ``NR`` …); ``details`` says in one word where an answer of our own came from.
+    ``response`` is None until there is one. ``found_route`` is what ``route`` found, ``UNSOUGHT`` until somebody asked.
+    Times are ``time.monotonic()`` seconds, 0 while not reached; sizes are bytes of bodies. ``flags`` holds Envoy's
+    response flags (``UF``, ``NR`` …); ``details`` says in one word where an answer of our own came from.
     """
 
     __slots__ = (
@@ -81,7 +84,7 @@ class Stream(ABC):
         self.upstream_failure = ""
         self.flags = ()
         self.details = ""
-        self.found_route = None
+        self.found_route = UNSOUGHT
         self._attributes = None
 
     @property

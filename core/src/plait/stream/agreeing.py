@@ -79,10 +79,10 @@ class _AgreedPool(Pool):
 
     def take_over(self, other: _AgreedPool) -> None:
         """All who wait there wait here."""
-        while other._waiting:
-            stream = other._waiting.popleft()
+        while other.waiting:
+            stream = other.waiting.popleft()
             stream.queued = self
-            self._waiting.append(stream)
+            self.waiting.append(stream)
 
     def receive(self, connection: ClientConnection) -> None:
         """A connection of ours is there."""
@@ -91,7 +91,7 @@ class _AgreedPool(Pool):
             self._connections.append(connection)
         self._serve(connection)
         opened = -1
-        while self._waiting and opened != self.connecting:  # each call opens one at most
+        while self.waiting and opened != self.connecting:  # each call opens one at most
             opened = self.connecting
             self._open_more()
 

@@ -211,8 +211,9 @@ class ClientConnection(asyncio.Protocol, Timed):
         self._rx.value += len(data)
         self.heard = True
         streams = self.streams
-        shared = self.pool.multiplexed
-        over = False  # at least one stream
+        pool = self.pool
+        shared = pool.multiplexed
+        over = False  # a stream for which nobody waits: the pool hears of those together
         now = _now()
         for event in self.codec.feed(data):
             kind = event.kind
@@ -220,11 +221,12 @@ class ClientConnection(asyncio.Protocol, Timed):
                 if event.end:  # type: ignore[attr-defined]  # the kind says that it is a Response
                     stream = streams.pop(event.id, None)
                     if stream is not None:
-                        over = True
                         if self.flow_controlled or not stream.request_sent:
                             self._cut_request(event.id, stream)
-                        if not shared:
-                            self.pool.done(self)  # free for the next stream before this one is even told
+                        if shared and not pool.waiting:
+                            over = True
+                        else:
+                            pool.done(self)  # free for the next stream before this one is even told
                 else:
                     stream = streams.get(event.id)
                 if stream is not None:
@@ -240,8 +242,8 @@ class ClientConnection(asyncio.Protocol, Timed):
                     stream.on_data(event.data, end)  # type: ignore[attr-defined]
             else:
                 self._other(event, kind)
-        if shared and over:
-            self.pool.done(self)
+        if over:
+            pool.done(self)
         if self.codec.output:
             self._flush()
 

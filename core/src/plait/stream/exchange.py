@@ -21,7 +21,7 @@ from plait.api.config import Route
 from plait.api.errors import LocalProtocolError
 from plait.api.headers import Headers, encode
 from plait.api.message import Request, Response
-from plait.api.stream import CONTINUE, STOP, Stream, Verdict
+from plait.api.stream import CONTINUE, STOP, UNSOUGHT, Stream, Verdict
 from plait.stream.bodies import (
     filter_request_body,
     filter_request_data,
@@ -97,7 +97,7 @@ class ServerStream(Stream):
         self.response_held = False
         self.finished = False
         self.touched = 0.0  # when a piece of a body last passed, or a filter that had stopped the head let it go on
-        self.found_route = None
+        self.found_route = UNSOUGHT
         self._next = 0  # the request filter that ``resume`` goes on with; 0 unless one stopped, or _RESUMED
         self.begun = False  # the response's head is written and more will follow
         self.ending = False  # all of the response is with the codec, and the peer's window keeps some of it there
@@ -116,12 +116,12 @@ class ServerStream(Stream):
     @property
     def route(self) -> Route | None:
         route = self.found_route
-        if route is None:
+        if route is UNSOUGHT:
             route = self.found_route = self.chain.router.route(self)
         return route
 
     def clear_route(self) -> None:
-        self.found_route = None
+        self.found_route = UNSOUGHT
 
     def route_settings(self, name: str) -> object | None:
         route = self.route

@@ -62,6 +62,7 @@ class _Owner(Timed):
 
     def expire(self) -> None:
         """The one clock that a mirror has is over."""
+        self.look_at = math.inf
         self.mirror.expire()
 
     def pause_reading(self, stream: object) -> None:

@@ -59,7 +59,7 @@ class Pool(ConnectionPool, Timed):
         self._idle_s = config.idle_timeout_s
         self._idle: list[ClientConnection] = []  # one at a time: those without a stream
         self._connections: list[ClientConnection] = []  # multiplexed: those that take streams
-        self._waiting: deque[OnwardStream] = deque()
+        self.waiting: deque[OnwardStream] = deque()  # for a connection
         self._cx_protocol = host.cluster.stats.cx_protocol(protocol.name)
 
     def take(self, stream: OnwardStream) -> ClientConnection | None:
@@ -108,7 +108,7 @@ class Pool(ConnectionPool, Timed):
         stats.rq_pending_total.value += 1
         stats.rq_pending_active.value += 1
         stream.queued = self
-        self._waiting.append(stream)
+        self.waiting.append(stream)
         self._open_more()
 
     def _may_open(self) -> bool:
@@ -118,7 +118,7 @@ class Pool(ConnectionPool, Timed):
 
     def _open_more(self) -> None:
         """Open a connection for who waits, within the limits; a pool without any may always have one."""
-        if self.connecting >= (1 if self.multiplexed else len(self._waiting)):
+        if self.connecting >= (1 if self.multiplexed else len(self.waiting)):
             return
         cluster = self.cluster
         alone = not self.host.connections and not self.connecting
@@ -157,7 +157,7 @@ class Pool(ConnectionPool, Timed):
         details = "upstream_reset_before_response_started{" + (
             "connection_timeout}" if error.timed_out else "remote_connection_failure}"
         )
-        while len(self._waiting) > self.connecting:
+        while len(self.waiting) > self.connecting:
             if self.multiplexed and self.connecting:
                 break
             stream = self._next_waiting()
@@ -165,7 +165,7 @@ class Pool(ConnectionPool, Timed):
             stream.on_failure(reason, "UF", details, failure=str(error))
 
     def _next_waiting(self) -> OnwardStream:
-        stream = self._waiting.popleft()
+        stream = self.waiting.popleft()
         self._left(stream)
         return stream
 
@@ -176,23 +176,23 @@ class Pool(ConnectionPool, Timed):
 
     def forget(self, stream: OnwardStream) -> None:
         """``stream`` waits no more."""
-        self._waiting.remove(stream)
+        self.waiting.remove(stream)
         self._left(stream)
 
     def _serve(self, connection: ClientConnection) -> None:
         """Give a connection with room to who waits; keep it for later when nobody does."""
         served = False
-        while self._waiting and self._has_room(connection):
+        while self.waiting and self._has_room(connection):
             served = True
             self._next_waiting().connected(connection, _now())
-        if self._waiting and (served or not connection.codec.reusable):  # one without any room may be followed by more
+        if self.waiting and (served or not connection.codec.reusable):  # one without any room may be followed by more
             self._open_more()
         if not connection.streams:
             self._rest(connection)
 
     def widened(self, connection: ClientConnection) -> None:
         """The peer of ``connection`` may take more streams than before."""
-        if self._waiting and self.multiplexed:
+        if self.waiting and self.multiplexed:
             self._serve(connection)
 
     def done(self, connection: ClientConnection) -> None:
@@ -204,7 +204,7 @@ class Pool(ConnectionPool, Timed):
         if not codec.reusable or self.drained:
             if not connection.streams:
                 connection.close(local=True)
-        elif self._waiting:
+        elif self.waiting:
             self._serve(connection)
         elif self.slot is not None and not self.multiplexed:  # the common case of _rest
             connection.idle_since = 0.0
@@ -229,7 +229,7 @@ class Pool(ConnectionPool, Timed):
                 self._connections.remove(connection)
         elif not connection.streams and connection in self._idle:
             self._idle.remove(connection)
-        if self._waiting:
+        if self.waiting:
             self._open_more()
 
     def expire(self) -> None:

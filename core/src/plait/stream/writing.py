@@ -18,7 +18,7 @@ _MUCH_BYTES = 64 * 1024  # above that, joining would copy more than a vector of 
 
 
 class Direct:
-    """For one stream at a time: everything goes out as it comes. ``sent`` counts the bytes."""
+    """For one stream at a time: everything goes out as it comes. ``sent`` counts the bytes that it is given."""
 
     __slots__ = ("_sent", "_transport")
 

@@ -8,6 +8,7 @@ import pytest
 from plait.api import (
     CONTINUE,
     STOP,
+    UNSOUGHT,
     ConfigError,
     Connection,
     DirectResponse,
@@ -66,12 +67,12 @@ class Call(Stream):
 
     @property
     def route(self) -> Route | None:
-        if self.found_route is None:
+        if self.found_route is UNSOUGHT:
             self.found_route = self.router.route(self)
         return self.found_route
 
     def clear_route(self) -> None:
-        self.found_route = None
+        self.found_route = UNSOUGHT
 
     def route_settings(self, name: str) -> object | None:
         return self.route.filter_settings.get(name) if self.route else None

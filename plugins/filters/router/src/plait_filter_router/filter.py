@@ -11,6 +11,7 @@ import logging
 
 from plait.api import (
     CONTINUE,
+    UNSOUGHT,
     ConfigError,
     Context,
     ForwardAction,
@@ -100,11 +101,12 @@ class Router(RouterFilter):
 
     def on_request(self, stream: Stream) -> Verdict:
         """Answer, redirect or forward, as the route says."""
-        route = stream.found_route or self.route(stream)
+        route = stream.found_route
+        if route is UNSOUGHT:
+            route = stream.found_route = self.route(stream)
         if route is None:
             self._no_route.value += 1
             return stream.reply(404, details="route_not_found", flag="NR")
-        stream.found_route = route
         plan = route.plan  # type: ignore[attr-defined]  # the routes that ``route`` gives are PlannedRoute
         if plan.action is None:
             return self._answer(stream, plan)

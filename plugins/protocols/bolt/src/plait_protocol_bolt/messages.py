@@ -52,7 +52,7 @@ class BoltRequest(LazyRequest):
 
     @raw_path.setter
     def raw_path(self, value: bytes) -> None:
-        self._method = value or self._method_in_content()
+        self._method = value or None
 
     def _method_in_content(self) -> bytes:
         rest = self.rest
