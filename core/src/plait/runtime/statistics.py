@@ -5,16 +5,17 @@ take, small enough to send twice a second. ``MergedStats`` adds the deltas up: c
 them, gauges go with it. Nothing here knows how a page of statistics looks.
 
 Histograms are binned when they are taken, in log-linear bins of two significant digits (90 to each power of ten, as
-libcircllhist has them). Every bound of Envoy's default buckets is the upper end of one of these bins, so that
-cumulative buckets are exact; quantiles are interpolated within a bin, and off by 5 % at most.
+libcircllhist has them), after what is left of thousandths (of times: of microseconds) is cut off. Every bound of
+Envoy's default buckets is the upper end of one of these bins, so that cumulative buckets are exact; quantiles are
+interpolated within a bin, and off by 5 % at most.
 """
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections import Counter as Tally
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 
@@ -32,7 +33,7 @@ QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 1.0)
 BOUNDS = (*(mantissa * 10.0**power / 1000 for power in range(9) for mantissa in range(10, 100)), 10.0**7)
 """Upper ends of the bins, 0.01 to 10 000 000; bin ``i`` holds what is above bound ``i - 1`` and at most bound ``i``."""
 
-_BIN = partial(bisect_left, BOUNDS)
+_THOUSANDTHS = (1000.0).__mul__
 _BUCKET_BINS = tuple(bisect_left(BOUNDS, bound * (1 - 1e-9)) for bound in BUCKETS)
 
 SAME_IN_EVERY_WORKER = (
@@ -79,6 +80,18 @@ class StatsDelta:
 
     def __bool__(self) -> bool:
         return bool(self.counters or self.gauges or self.histograms)
+
+
+def _binned(values: Sequence[float]) -> Bins:
+    try:
+        tally = Tally(map(int, map(_THOUSANDTHS, values)))  # many values, few of these
+    except (OverflowError, ValueError):  # somebody recorded an infinity, or no number
+        return _binned([value for value in values if math.isfinite(value)])
+    counts: dict[int, int] = {}
+    for thousandths, count in tally.items():
+        index = bisect_left(BOUNDS, thousandths / 1000)
+        counts[index] = counts.get(index, 0) + count
+    return Bins(counts, sum(values))
 
 
 class StatsStore(Stats):
@@ -146,7 +159,7 @@ class StatsStore(Stats):
         for name, histogram in self._histograms.items():
             values = histogram.values
             if values or name not in self._told:
-                histograms[name] = Bins(dict(Tally(map(_BIN, values))), sum(values))
+                histograms[name] = _binned(values)
                 values.clear()  # the same list: the hot path may hold its ``append``
                 self._told.add(name)
         return StatsDelta(counters, gauges, histograms)

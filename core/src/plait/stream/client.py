@@ -24,7 +24,6 @@ from plait.api.message import (
     WINDOW,
     Fault,
     GoAway,
-    Request,
 )
 from plait.api.protocol import ClientCodec
 from plait.net.wheel import Timed, ticks
@@ -112,24 +111,6 @@ class ClientConnection(asyncio.Protocol, Timed):
 
     # requests
 
-    def open(self, stream: OnwardStream, request: Request) -> bool:
-        """Send the head of a request; False when it could not be encoded and was answered."""
-        codec = self.codec
-        id = codec.next_id()
-        try:
-            frame = codec.encode_request(request, id)
-        except LocalProtocolError as error:
-            _log.error("the request to %s cannot be sent: %s", self.host.name, error)
-            stream.on_failure("Internal Server Error", "LR", "local_protocol_error", status=500)
-            return False
-        stream.upstream_id = id
-        self.streams[id] = stream
-        self.requests += 1
-        self.write(frame)
-        if self.flow_controlled:
-            self._check_window(stream)
-        return True
-
     def full(self, stream: OnwardStream) -> bool:
         """Whether no more of the request should come for now."""
         return self.write_paused or (self.flow_controlled and self.codec.unsent(stream.upstream_id) > HELD_BYTES)
@@ -139,7 +120,8 @@ class ClientConnection(asyncio.Protocol, Timed):
         unsent = self.codec.unsent(stream.upstream_id) if self.flow_controlled else 0
         return unsent + self.transport.get_write_buffer_size()
 
-    def _check_window(self, stream: OnwardStream) -> None:
+    def check_window(self, stream: OnwardStream) -> None:
+        """Ask for no more of a request of which the peer's window keeps much back."""
         if not stream.request_sent and self.codec.unsent(stream.upstream_id) > HELD_BYTES:
             stream.upstream_slow(True)
 
@@ -148,19 +130,20 @@ class ClientConnection(asyncio.Protocol, Timed):
         try:
             frame = self.codec.encode_data(stream.upstream_id, data, end)
         except LocalProtocolError as error:
-            self._cannot_send(stream, error)
+            self.cannot_send(stream, error)
             return
         if frame:
             self.write(frame)
         if self.flow_controlled:
-            self._check_window(stream)
+            self.check_window(stream)
         if end:
             if self.codec.half_closes and self.transport.can_write_eof():
                 self.transport.write_eof()
             if self.pool.multiplexed:
                 self.pool.widened(self)  # nothing came between the pieces of this one
 
-    def _cannot_send(self, stream: OnwardStream, error: LocalProtocolError) -> None:
+    def cannot_send(self, stream: OnwardStream, error: LocalProtocolError) -> None:
+        """What a filter made of a request cannot be written: it is answered with 500."""
         _log.error("the request to %s cannot be sent: %s", self.host.name, error)
         self.abandon(stream, "local_protocol_error")
         stream.on_failure("Internal Server Error", "LR", "local_protocol_error", status=500)
@@ -170,7 +153,7 @@ class ClientConnection(asyncio.Protocol, Timed):
         try:
             frame = self.codec.encode_trailers(stream.upstream_id, trailers)
         except LocalProtocolError as error:
-            self._cannot_send(stream, error)
+            self.cannot_send(stream, error)
             return
         if frame:
             self.write(frame)

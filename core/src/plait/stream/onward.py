@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from plait.api.errors import LocalProtocolError
 from plait.api.headers import Headers
 from plait.api.message import Request, Response
 from plait.api.stream import STOP, Verdict
@@ -151,8 +152,18 @@ class OnwardStream(ServerStream):
         self.sent_at = now
         if self._tries is not None:
             self._time_try(self._tries)
-        if not connection.open(self, request):
+        codec = connection.codec
+        id = self.upstream_id = codec.next_id()
+        try:
+            frame = codec.encode_request(request, id)
+        except LocalProtocolError as error:
+            connection.cannot_send(self, error)
             return False
+        connection.streams[id] = self
+        connection.requests += 1
+        connection.write(frame)
+        if connection.flow_controlled:
+            connection.check_window(self)
         body, owner = self._body, self.owner
         if body is not None:
             self._send_body(body)

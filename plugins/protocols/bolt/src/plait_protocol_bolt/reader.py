@@ -33,7 +33,7 @@ from plait.api import (
     Reset,
 )
 from plait_protocol_bolt.answers import APPLICATION_EXCEPTION, CODEC_EXCEPTION, NO_PROCESSOR, STATUSES
-from plait_protocol_bolt.block import EMPTY, KNOWN, BlockError, block_of
+from plait_protocol_bolt.block import EMPTY, KNOWN, BlockError, BoltBlock, block_of
 from plait_protocol_bolt.content import LOOKED_AT_BYTES, SOFA_REQUEST
 from plait_protocol_bolt.frame import (
     GOAWAY_COMMAND,
@@ -92,6 +92,7 @@ class FrameReader:
         self._left: int = 0
         self._crc: int = -1
         self.broken: bool = False
+        self._block: BoltBlock = EMPTY  # of the last whole request of v1
 
     @property
     def inside(self) -> bool:
@@ -275,6 +276,7 @@ class FrameReader:
         """The common case of ``read``: whole requests of v1, up to anything else; where that begins."""
         at, end, whole_to, known = 0, len(data), self._whole_to, KNOWN
         last = end - 22
+        block = self._block  # callers repeat themselves
         while at <= last:
             front, id, timeout_ms, class_length, block_length, length = _unpack_request(data, at)
             block_at = at + 22 + class_length
@@ -282,11 +284,10 @@ class FrameReader:
             behind = content_at + length
             if length > whole_to or behind > end or (front != V1_CALL and front != V1_ONEWAY_CALL):
                 break
-            source = data[block_at:content_at]
-            block = known.get(source)
-            if block is None:
+            if len(block.source) != block_length or not data.startswith(block.source, block_at):
+                source = data[block_at:content_at]
                 try:
-                    block = block_of(source)
+                    block = known.get(source) or block_of(source)
                 except BlockError:
                     break
             request = BoltRequest()
@@ -305,6 +306,7 @@ class FrameReader:
             at = behind
         if at:
             self.layout = V1
+            self._block = block
         return at
 
     def _responses(self, data: bytes, events: list[Event]) -> int:
