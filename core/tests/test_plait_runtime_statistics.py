@@ -1,5 +1,6 @@
 """Statistics of workers: what a take tells, how deltas merge, how well histograms keep their values."""
 
+import math
 import pickle
 import random
 
@@ -28,6 +29,20 @@ def test_take_tells_only_what_changed_and_new_names_once() -> None:
     assert not stats.take()
     stats.counter("used").value += 1
     assert stats.take().counters == {"used": 1}
+
+
+def test_what_is_no_time_is_left_out_of_a_histogram() -> None:
+    stats = StatsStore()
+    stats.histogram("time").values.extend([1.0, math.inf, math.nan, 3.0])
+    taken = stats.take().histograms["time"]
+    assert (sum(taken.counts.values()), taken.sum) == (2, 4.0)
+
+
+def test_every_bound_is_in_its_own_bin() -> None:
+    stats = StatsStore()
+    for number, bound in enumerate(BOUNDS):
+        stats.histogram("time").values.append(bound)
+        assert stats.take().histograms["time"].counts == {number: 1}
 
 
 def test_take_empties_the_list_that_the_hot_path_holds() -> None:

@@ -162,6 +162,15 @@ def test_many_frames_of_one_read_are_told_in_order() -> None:
     check_codec(BoltServer, data)
 
 
+def test_header_blocks_that_take_turns_are_told_apart() -> None:
+    codec = BoltServer()
+    blocks = [field(b"service", name) for name in (b"a", b"a", b"b", b"ab", b"a", b"")]
+    data = b"".join(call(id=number, block=block) for number, block in enumerate([*blocks, b""]))
+    for _ in range(2):
+        requests = [event for event in codec.feed(data) if isinstance(event, Request)]
+        assert [request.authority for request in requests] == ["a", "a", "b", "ab", "a", "C", "C"]
+
+
 @pytest.mark.parametrize("layout", [V1, V2, V2_CRC])
 @pytest.mark.parametrize("came", [V1, V2, V2_CRC])
 def test_a_caller_is_answered_in_its_own_version(layout: int, came: int) -> None:
