@@ -43,7 +43,9 @@ _now = time.monotonic
 HELD_BYTES = 64 * 1024
 """What a stream may have waiting for its peer's window before the other side is paused."""
 
-_NEVER = math.inf
+NEVER = math.inf
+"""The deadline of a stream that has none."""
+
 _RESUMED = -1
 
 
@@ -89,7 +91,7 @@ class ServerStream(Stream):
         self.owner = owner
         self.chain = owner.chain
         self.forwarded = False  # the request is on its way upstream, or its response on the way back
-        self.deadline = _NEVER
+        self.deadline = NEVER
         self.replied = False  # the response is our own or has begun: no second one may start
         end = self.request_done = request.end  # its last byte was received
         self.request_ended = now if end else 0.0

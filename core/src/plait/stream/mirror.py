@@ -7,7 +7,6 @@ Source: Envoy, RouteAction.RequestMirrorPolicy.
 
 from __future__ import annotations
 
-import math
 import random
 import time
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from plait.api.headers import Headers
 from plait.api.message import Request, Response
 from plait.api.stream import STOP, Verdict
 from plait.net.wheel import Timed
+from plait.stream.exchange import NEVER
 from plait.stream.onward import OnwardStream
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class _Owner(Timed):
 
     def __init__(self, owner: ServerConnection, mirror: Mirror) -> None:
         self.slot = None
-        self.look_at = math.inf
+        self.look_at = NEVER
         self.proxy = owner.proxy
         self.protocol = owner.protocol
         self.mirror = mirror
@@ -62,7 +62,7 @@ class _Owner(Timed):
 
     def expire(self) -> None:
         """The one clock that a mirror has is over."""
-        self.look_at = math.inf
+        self.look_at = NEVER
         self.mirror.expire()
 
     def pause_reading(self, stream: object) -> None:
@@ -86,7 +86,7 @@ class Mirror(OnwardStream):
         self.touched = time.monotonic()
         self.waiting = None
         self.forwarded = False
-        self.deadline = math.inf
+        self.deadline = NEVER
         self.details = ""
         self.attempts = 0
         self.replied = False

@@ -8,7 +8,6 @@ again. A request whose body is still coming is kept for a retry up to the buffer
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ from plait.api.headers import Headers
 from plait.api.message import Request, Response
 from plait.api.stream import STOP, Verdict
 from plait.stream.agreeing import agreed_pool
-from plait.stream.exchange import ServerStream
+from plait.stream.exchange import NEVER, ServerStream
 from plait.stream.pool import Pool, pool_of
 from plait.stream.retries import Tries
 from plait.upstream.cluster import BY_ALPN, Cluster, ConnectionPool, Host
@@ -32,8 +31,6 @@ _now = time.monotonic
 
 VIA_UPSTREAM = "via_upstream"
 """The details of a stream whose response is its upstream's."""
-
-_NEVER = math.inf
 
 _OVERLOADED = {"x-envoy-overloaded": "true"}
 _OVERFLOW = "upstream connect error or disconnect/reset before headers. reset reason: overflow"
@@ -259,7 +256,7 @@ class OnwardStream(ServerStream):
 
     def start_clock(self, now: float) -> None:
         """The route's timeout runs from the end of the request on, the caller's own from its beginning."""
-        deadline = now + self.options.limit_s if self.request_sent else _NEVER
+        deadline = now + self.options.limit_s if self.request_sent else NEVER
         wanted_s = self.request.timeout_s
         if wanted_s:
             wanted = self.started + wanted_s if wanted_s > 0 else now + _LOOK_S

@@ -33,7 +33,7 @@ from plait.api import (
     Reset,
 )
 from plait_protocol_bolt.answers import APPLICATION_EXCEPTION, CODEC_EXCEPTION, NO_PROCESSOR, STATUSES
-from plait_protocol_bolt.block import EMPTY, KNOWN, BlockError, BoltBlock, block_of
+from plait_protocol_bolt.block import EMPTY, BlockError, BoltBlock, block_of
 from plait_protocol_bolt.content import LOOKED_AT_BYTES, SOFA_REQUEST
 from plait_protocol_bolt.frame import (
     GOAWAY_COMMAND,
@@ -212,55 +212,39 @@ class FrameReader:
             id_at = at + 5 if layout == V1 else at + 6
             front = data[at:id_at]
             rest = data[id_at + 4 : content_begin]
+            asked = type != RESPONSE_TYPE
+            if asked == self._client or command != (REQUEST_COMMAND if asked else RESPONSE_COMMAND):
+                self._small(events, layout, type, command, id, data[at:content_begin])
+                self._skip = content_at + length + trailer
+                continue
             content = None if streamed else data[content_begin : content_begin + length]
-            if type != RESPONSE_TYPE:
-                if self._client or command != REQUEST_COMMAND:
-                    self._small(events, layout, type, command, id, data[at:content_begin])
-                    self._skip = content_at + length + trailer
-                    continue
+            message = BoltRequest() if asked else BoltResponse()
+            message.layout = layout
+            message.front = front
+            message.id = id
+            message.rest = rest
+            message.body = content or b""
+            message.raw = content
+            message.block = block
+            if isinstance(message, BoltRequest):
                 class_name = data[at + fixed : block_at]
-                request = BoltRequest()
-                request.layout = layout
-                request.front = front
-                request.id = id
-                request.rest = rest
-                request.body = content or b""
-                request.raw = content
-                request.block = block
-                request.raw_authority = block.service or class_name
+                message.raw_authority = block.service or class_name
                 if type == ONEWAY_TYPE:
-                    request.oneway = True
+                    message.oneway = True
                 if extra > 0:
-                    request.timeout_s = extra / 1000
-                events.append(request)
-                if not streamed:
-                    at += size
-                    continue
-                request.end = False
-                if not block.method and codec == HESSIAN and class_name == SOFA_REQUEST:
-                    request.raw = data[content_begin : content_begin + LOOKED_AT_BYTES]
+                    message.timeout_s = extra / 1000
+                if streamed and not block.method and codec == HESSIAN and class_name == SOFA_REQUEST:
+                    message.raw = data[content_begin : content_begin + LOOKED_AT_BYTES]
             else:
-                if not self._client or command != RESPONSE_COMMAND:
-                    self._small(events, layout, type, command, id, data[at:content_begin])
-                    self._skip = content_at + length + trailer
-                    continue
-                response = BoltResponse()
-                response.layout = layout
-                response.front = front
-                response.id = id
-                response.rest = rest
-                response.body = content or b""
-                response.raw = content
-                response.block = block
-                response.code = extra
-                response.status = _status(extra, 500)
+                message.code = extra
+                message.status = _status(extra, 500)
                 if block.failed and not extra:
-                    response.reason = APPLICATION_EXCEPTION
-                events.append(response)
-                if not streamed:
-                    at += size
-                    continue
-                response.end = False
+                    message.reason = APPLICATION_EXCEPTION
+            events.append(message)
+            if not streamed:
+                at += size
+                continue
+            message.end = False
             self._streaming = True
             self._id = id
             self._left = length
@@ -274,7 +258,7 @@ class FrameReader:
 
     def _requests(self, data: bytes, events: list[Event]) -> int:
         """The common case of ``read``: whole requests of v1, up to anything else; where that begins."""
-        at, end, whole_to, known = 0, len(data), self._whole_to, KNOWN
+        at, end, whole_to = 0, len(data), self._whole_to
         last = end - 22
         block = self._block  # callers repeat themselves
         while at <= last:
@@ -285,9 +269,8 @@ class FrameReader:
             if length > whole_to or behind > end or (front != V1_CALL and front != V1_ONEWAY_CALL):
                 break
             if len(block.source) != block_length or not data.startswith(block.source, block_at):
-                source = data[block_at:content_at]
                 try:
-                    block = known.get(source) or block_of(source)
+                    block = block_of(data[block_at:content_at])
                 except BlockError:
                     break
             request = BoltRequest()

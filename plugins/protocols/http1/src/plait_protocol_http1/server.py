@@ -333,9 +333,14 @@ class Http1Server(ServerCodec):
             raise LocalProtocolError("cannot begin a response inside another", status=500)
         fields = encode_fields(response.headers, RESPONSE_PREFIXES, RESPONSE_KEY)
         first = _PLAIN_LINES.get(response.status)
-        if first is None or not self._head.plain or self._state != _ANSWER or self.closing:
-            return self._encode_odd(request, response, fields)
-        if not response.end or response.trailers is not None:
+        if (
+            first is None
+            or not self._head.plain
+            or self._state != _ANSWER
+            or self.closing
+            or not response.end
+            or response.trailers is not None
+        ):
             return self._encode_odd(request, response, fields)
         self._state = _HEAD
         if type(response) is UncutResponse:
